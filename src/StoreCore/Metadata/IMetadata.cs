@@ -1,0 +1,208 @@
+using StoreCore.Primitives;
+
+namespace StoreCore.Metadata;
+
+/// <summary>What a new inode shall be.</summary>
+public ref struct NewInode
+{
+    /// <summary>Kind and permission bits; the umask is applied only where the directory has no default ACL (as POSIX.1e has it).</summary>
+    public uint Mode;
+
+    public uint Umask;
+
+    /// <summary>Of device nodes.</summary>
+    public uint Device;
+
+    /// <summary>Of symlinks.</summary>
+    public ReadOnlySpan<byte> Target;
+
+    /// <summary>The creator will write at once: the inode starts with <see cref="InodeFlags.SizeUnrecorded"/>.</summary>
+    public bool ForWriting;
+}
+
+/// <summary>Which attributes an <see cref="AttributeChange"/> sets.</summary>
+[Flags]
+public enum AttributeMask : uint
+{
+    None = 0,
+    Mode = 1,
+    Uid = 2,
+    Gid = 4,
+    Size = 8,
+    Accessed = 0x10,
+    Modified = 0x20,
+
+    /// <summary>Set to the server's time (utimensat's UTIME_NOW: allowed to who may write, not to the owner alone).</summary>
+    AccessedNow = 0x40,
+    ModifiedNow = 0x80,
+    Changed = 0x100,
+
+    /// <summary>The inode flags of FS_IOC_SETFLAGS.</summary>
+    Flags = 0x200,
+
+    /// <summary>Clear setuid, setgid (if group execution is set) and security.capability, as a write or chown by an unprivileged caller does.</summary>
+    KillPrivileges = 0x400,
+}
+
+/// <summary>A change of attributes; the fields without their bit in <see cref="Mask"/> are ignored.</summary>
+public struct AttributeChange
+{
+    public AttributeMask Mask;
+    public uint Mode;
+    public uint Uid;
+    public uint Gid;
+    public ulong SizeBytes;
+    public Timestamp Accessed;
+    public Timestamp Modified;
+    public Timestamp Changed;
+    public InodeFlags Flags;
+}
+
+/// <summary>Size, space and times of a file that data writes have changed, on their way into the metadata.</summary>
+public struct SizeUpdate
+{
+    public InodeId Inode;
+    public ulong SizeBytes;
+    public long AllocatedBytes;
+    public Timestamp Accessed;
+    public Timestamp Modified;
+    public Timestamp Changed;
+
+    /// <summary>Nothing beyond this size can be in the blocks: take the inode off the list that a restart measures.</summary>
+    public bool Final;
+}
+
+[Flags]
+public enum RenameFlags : uint
+{
+    None = 0,
+
+    /// <summary>RENAME_NOREPLACE.</summary>
+    NoReplace = 1,
+
+    /// <summary>RENAME_EXCHANGE.</summary>
+    Exchange = 2,
+}
+
+[Flags]
+public enum XattrSetFlags : uint
+{
+    None = 0,
+
+    /// <summary>XATTR_CREATE: fail if it exists.</summary>
+    Create = 1,
+
+    /// <summary>XATTR_REPLACE: fail if it does not exist.</summary>
+    Replace = 2,
+}
+
+/// <summary>Why an inode stands on the list of what a restart must look at.</summary>
+public enum PendingKind : byte
+{
+    /// <summary>No name leads to it any more, but it was open: reap it.</summary>
+    Unlinked = 1,
+
+    /// <summary>Its size was not recorded: measure its blocks, record, take it off.</summary>
+    SizeUnrecorded = 2,
+
+    /// <summary>It was cut to the size noted: cut its blocks there, take it off.</summary>
+    Truncating = 3,
+
+    /// <summary>Its inode is gone, its blocks are not: purge them, take it off.</summary>
+    Purging = 4,
+}
+
+/// <summary>Receives directory entries in cookie order. Called under no lock.</summary>
+public interface IDirectorySink
+{
+    /// <summary>
+    /// One entry; <paramref name="cookie"/> is where a listing goes on after it. <paramref name="attributes"/> is filled only where asked for.
+    /// Returns false when there is no room for this entry: the walk stops, and the entry comes again next time.
+    /// </summary>
+    bool Add(ulong cookie, InodeId inode, InodeKind kind, ReadOnlySpan<byte> name, in InodeRecord attributes);
+}
+
+/// <summary>
+/// The metadata of the file system as its users (the Vfs) see it: today the store in this process, later the active metadata server.
+/// Any thread may call any member. Reads never wait for the writer. A change is <em>applied</em> when its call returns: all later reads see it
+/// and it survives the death of the process; <see cref="Sync"/> makes it stable. Names are bytes, 1 to 255 of them, without '/' and zero;
+/// "." and ".." are never passed. Data is not touched here: the caller cuts and purges blocks as the pending list says.
+/// </summary>
+public interface IMetadata
+{
+    FsStatus GetInode(InodeId inode, out InodeRecord record);
+
+    FsStatus Lookup(in Caller caller, InodeId parent, ReadOnlySpan<byte> name, out InodeRecord child);
+
+    /// <summary>The whole target, not terminated; <see cref="FsStatus.OutOfRange"/> where it does not fit.</summary>
+    FsStatus ReadLink(InodeId inode, Span<byte> target, out int lengthBytes);
+
+    /// <summary>Entries after <paramref name="cookie"/> (without "." and ".."). Entries that exist throughout the listing come exactly once.</summary>
+    FsStatus ReadDirectory(InodeId directory, ulong cookie, bool withAttributes, IDirectorySink sink);
+
+    /// <summary>With an empty <paramref name="value"/> only the length is told. The POSIX ACLs have the kernel's xattr format (version 2).</summary>
+    FsStatus GetXattr(InodeId inode, ReadOnlySpan<byte> name, Span<byte> value, out int lengthBytes);
+
+    /// <summary>Names, each with a zero byte behind it. With an empty <paramref name="names"/> only the length is told.</summary>
+    FsStatus ListXattrs(InodeId inode, Span<byte> names, out int lengthBytes);
+
+    FsStatus Create(in Caller caller, InodeId parent, ReadOnlySpan<byte> name, in NewInode spec, out InodeRecord created);
+
+    /// <summary>A file without a name (O_TMPFILE) that belongs to <paramref name="directory"/> for inheritance; pending as <see cref="PendingKind.Unlinked"/>.</summary>
+    FsStatus CreateUnlinked(in Caller caller, InodeId directory, in NewInode spec, out InodeRecord created);
+
+    FsStatus Link(in Caller caller, InodeId inode, InodeId newParent, ReadOnlySpan<byte> newName, out InodeRecord record);
+
+    /// <summary>
+    /// Takes a name away. <paramref name="removed"/> is the inode afterwards: with no links left it stands on the pending list as
+    /// <see cref="PendingKind.Unlinked"/> until <see cref="Reap"/>.
+    /// </summary>
+    FsStatus Unlink(in Caller caller, InodeId parent, ReadOnlySpan<byte> name, out InodeRecord removed);
+
+    /// <summary>As <see cref="Unlink"/>, for an empty directory.</summary>
+    FsStatus RemoveDirectory(in Caller caller, InodeId parent, ReadOnlySpan<byte> name, out InodeRecord removed);
+
+    /// <summary>
+    /// rename(2). <paramref name="displaced"/> is what stood at the target: with <see cref="RenameFlags.Exchange"/> it now stands at the source,
+    /// otherwise it lost that name (see <see cref="Unlink"/>); its <c>Inode</c> is <see cref="InodeId.None"/> where there was nothing.
+    /// </summary>
+    FsStatus Rename(
+        in Caller caller, InodeId parent, ReadOnlySpan<byte> name, InodeId newParent, ReadOnlySpan<byte> newName, RenameFlags flags,
+        out InodeRecord moved, out InodeRecord displaced);
+
+    /// <summary>
+    /// A size below the recorded one puts the inode on the pending list as <see cref="PendingKind.Truncating"/> (with the size) in the same record;
+    /// the caller cuts the blocks and then calls <see cref="TruncateDone"/> before anything is written behind the cut.
+    /// </summary>
+    FsStatus SetAttributes(in Caller caller, InodeId inode, in AttributeChange change, out InodeRecord record);
+
+    FsStatus TruncateDone(InodeId inode, long allocatedBytes);
+
+    FsStatus SetXattr(in Caller caller, InodeId inode, ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, XattrSetFlags flags, out InodeRecord record);
+
+    FsStatus RemoveXattr(in Caller caller, InodeId inode, ReadOnlySpan<byte> name, out InodeRecord record);
+
+    /// <summary>Before the first data beyond the recorded size: puts the inode on the pending list as <see cref="PendingKind.SizeUnrecorded"/>.</summary>
+    FsStatus BeginExtending(InodeId inode);
+
+    /// <summary>Records what data writes changed, for many inodes in one operation. Inodes that are gone are passed over.</summary>
+    FsStatus RecordSizes(ReadOnlySpan<SizeUpdate> updates);
+
+    /// <summary>Deletes unlinked inodes that nobody has open; their blocks are left to purge (<see cref="PendingKind.Purging"/>).</summary>
+    FsStatus Reap(ReadOnlySpan<InodeId> inodes);
+
+    /// <summary>The blocks of these inodes are gone.</summary>
+    FsStatus PurgeDone(ReadOnlySpan<InodeId> inodes);
+
+    /// <summary>Adds up to <c>destination.Length</c> pending inodes of a kind after <paramref name="after"/>, ascending; returns how many. The value is the size of <see cref="PendingKind.Truncating"/>.</summary>
+    int ListPending(PendingKind kind, InodeId after, Span<(InodeId Inode, ulong Value)> destination);
+
+    /// <summary>Makes all that was applied before this call stable.</summary>
+    FsStatus Sync();
+
+    /// <summary>Inodes in use, and how many more there can be.</summary>
+    (ulong Used, ulong Free) InodeCounts { get; }
+
+    /// <summary>The file system's identity, given at its creation; part of NFS handles and of statfs.</summary>
+    Guid FileSystemId { get; }
+}
