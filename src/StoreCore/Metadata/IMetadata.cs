@@ -134,6 +134,12 @@ public interface IMetadata
 
     FsStatus Lookup(in Caller caller, InodeId parent, ReadOnlySpan<byte> name, out InodeRecord child);
 
+    /// <summary>
+    /// Which of the wanted permissions (4 read, 2 write, 1 execute or search) the mode bits and the access ACL grant the caller, whether it is
+    /// <see cref="Caller.Trusted"/> or not. Uid 0 has all but execution of a file that nobody may execute.
+    /// </summary>
+    FsStatus Access(in Caller caller, InodeId inode, uint wanted, out uint granted);
+
     /// <summary>The whole target, not terminated; <see cref="FsStatus.OutOfRange"/> where it does not fit.</summary>
     FsStatus ReadLink(InodeId inode, Span<byte> target, out int lengthBytes);
 
@@ -185,10 +191,13 @@ public interface IMetadata
     /// <summary>Before the first data beyond the recorded size: puts the inode on the pending list as <see cref="PendingKind.SizeUnrecorded"/>.</summary>
     FsStatus BeginExtending(InodeId inode);
 
-    /// <summary>Records what data writes changed, for many inodes in one operation. Inodes that are gone are passed over.</summary>
+    /// <summary>
+    /// Records what data writes changed, for many inodes in one operation. Inodes that are gone are passed over; the change time never goes back.
+    /// Only regular files.
+    /// </summary>
     FsStatus RecordSizes(ReadOnlySpan<SizeUpdate> updates);
 
-    /// <summary>Deletes unlinked inodes that nobody has open; their blocks are left to purge (<see cref="PendingKind.Purging"/>).</summary>
+    /// <summary>Deletes unlinked inodes that nobody has open (those that have a link again are passed over); their blocks are left to purge (<see cref="PendingKind.Purging"/>).</summary>
     FsStatus Reap(ReadOnlySpan<InodeId> inodes);
 
     /// <summary>The blocks of these inodes are gone.</summary>
