@@ -1,0 +1,666 @@
+using System.Buffers;
+using System.Runtime.CompilerServices;
+using StoreCore;
+using StoreCore.Blocks;
+using StoreCore.Metadata;
+using StoreCore.Primitives;
+
+namespace Gateway.Vfs;
+
+/// <summary>Open files: opens and their end, data, sizes, copies, locks.</summary>
+public sealed partial class FileSystemVfs
+{
+    /// <summary>A file that was synced this recently gets its small writes where one flush makes them stable.</summary>
+    private static readonly TimeSpan SyncSoonWindow = TimeSpan.FromSeconds(2);
+
+    /// <summary>relatime: an access time older than this is renewed by a read whatever the other times are (mount(8)).</summary>
+    private const long AccessTimeMaxAgeSeconds = 24 * 60 * 60;
+
+    private const int CopyBufferBytes = 1024 * 1024;
+
+    public FsStatus Create(
+        in Caller caller, InodeId parent, ReadOnlySpan<byte> name, in NewInode spec, VfsOpenFlags flags, out InodeRecord attributes, out bool created)
+    {
+        attributes = default;
+        created = false;
+        FsStatus status = Names.CheckOrdinary(name, FsStatus.Exists);
+        if (status != FsStatus.Ok)
+            return status;
+
+        NewInode forOpen = spec;
+        forOpen.ForWriting = (flags & VfsOpenFlags.Write) != 0;
+        while (true)
+        {
+            status = _metadata.Create(caller, parent, name, forOpen, out attributes);
+            if (status == FsStatus.Ok)
+            {
+                status = OpenNew(attributes, flags);
+                if (status != FsStatus.Ok)
+                    return status;
+                created = true;
+                NameChanged(parent, name, InodeId.None, caller.Origin);
+                return FsStatus.Ok;
+            }
+
+            if (status != FsStatus.Exists || (flags & VfsOpenFlags.Exclusive) != 0)
+                return status;
+            status = _metadata.Lookup(caller, parent, name, out attributes);
+            if (status == FsStatus.NotFound)
+                continue; // removed in between: make it after all
+            if (status != FsStatus.Ok)
+                return status;
+            status = Open(caller, attributes.Inode, flags, out attributes);
+            if (status != FsStatus.Stale)
+                return status;
+        }
+    }
+
+    public FsStatus CreateUnlinked(in Caller caller, InodeId directory, in NewInode spec, VfsOpenFlags flags, out InodeRecord attributes)
+    {
+        NewInode forOpen = spec;
+        forOpen.ForWriting = (flags & VfsOpenFlags.Write) != 0;
+        FsStatus status = Gone(_metadata.CreateUnlinked(caller, directory, forOpen, out attributes));
+        return status == FsStatus.Ok ? OpenNew(attributes, flags) : status;
+    }
+
+    public FsStatus Open(in Caller caller, InodeId inode, VfsOpenFlags flags, out InodeRecord attributes)
+    {
+        InodeState state = _inodes.Pin(inode);
+        try
+        {
+            FsStatus status;
+            lock (state)
+            {
+                attributes = default;
+                if (state.Reaping)
+                    return FsStatus.Stale;
+                status = Gone(_metadata.GetInode(inode, out attributes));
+                if (status != FsStatus.Ok)
+                    return status;
+                status = CheckOpen(caller, attributes, flags);
+                if (status != FsStatus.Ok)
+                    return status;
+                if (attributes.Kind == InodeKind.File && !state.Loaded)
+                    state.Load(attributes);
+                state.Overlay(ref attributes);
+                CountOpen(state, flags);
+            }
+
+            if ((flags & VfsOpenFlags.Truncate) != 0 && attributes.Kind == InodeKind.File)
+            {
+                AttributeChange cut = new() { Mask = AttributeMask.Size | AttributeMask.KillPrivileges };
+                status = SetAttributes(Privileged(caller), inode, cut, out attributes);
+                if (status != FsStatus.Ok)
+                    Release(inode, flags);
+            }
+
+            return status;
+        }
+        finally
+        {
+            _inodes.Unpin(state);
+        }
+    }
+
+    public void Release(InodeId inode, VfsOpenFlags flags)
+    {
+        if (_inodes.Find(inode) is not { } state)
+            return;
+        bool last;
+        lock (state)
+        {
+            if (state.Opens == 0)
+                return; // a release without an open: from a peer that is confused, not from us
+            state.Opens--;
+            if ((flags & VfsOpenFlags.Write) != 0 && state.WriteOpens > 0)
+                state.WriteOpens--;
+            last = state.Opens == 0;
+            _recorder.Enqueue(state);
+            _inodes.RemoveIfIdle(state);
+        }
+
+        if (last && _metadata.GetInode(inode, out InodeRecord record) == FsStatus.Ok && record.Links == 0)
+            _reaper.Enqueue(inode);
+    }
+
+    public FsStatus Read(in Caller caller, InodeId inode, ulong offset, Span<byte> destination, out int readBytes)
+    {
+        readBytes = 0;
+        InodeState state = _inodes.Pin(inode);
+        try
+        {
+            FsStatus status = LoadFile(state);
+            if (status == FsStatus.Ok && !caller.Trusted)
+                status = RequireData(caller, inode, VfsAccess.Read);
+            if (status != FsStatus.Ok)
+                return status;
+
+            state.EnterShared();
+            try
+            {
+                ulong size = state.SizeBytes;
+                if (offset >= size)
+                    return FsStatus.Ok;
+                int length = (int)Math.Min((ulong)destination.Length, size - offset);
+                status = _data.Read(inode, offset, destination[..length]);
+                if (status != FsStatus.Ok)
+                    return status;
+                readBytes = length;
+            }
+            finally
+            {
+                state.ExitShared();
+            }
+
+            Accessed(state);
+            return FsStatus.Ok;
+        }
+        finally
+        {
+            _inodes.Unpin(state);
+        }
+    }
+
+    public FsStatus Write(in Caller caller, InodeId inode, ulong offset, ReadOnlySpan<byte> data, VfsWriteFlags flags, out int writtenBytes)
+    {
+        writtenBytes = 0;
+        InodeState state = _inodes.Pin(inode);
+        try
+        {
+            FsStatus status = LoadFile(state);
+            if (status == FsStatus.Ok && !caller.Trusted)
+                status = RequireData(caller, inode, VfsAccess.Write);
+            if (status == FsStatus.Ok && (flags & VfsWriteFlags.KillPrivileges) != 0)
+                status = KillPrivileges(inode);
+            if (status != FsStatus.Ok)
+                return status;
+
+            state.EnterExclusive();
+            try
+            {
+                if ((flags & VfsWriteFlags.Append) != 0)
+                    offset = state.SizeBytes;
+                if (offset > Limits.MaxFileSizeBytes || (ulong)data.Length > Limits.MaxFileSizeBytes - offset)
+                    return FsStatus.TooLarge;
+                status = WriteLocked(state, offset, data, flags, out writtenBytes);
+            }
+            finally
+            {
+                state.ExitExclusive();
+            }
+
+            if (writtenBytes > 0)
+                _observers.DataChanged(inode, (long)offset, writtenBytes, caller.Origin);
+            if (status == FsStatus.Ok && (flags & VfsWriteFlags.Stable) != 0)
+                status = Sync(inode, dataOnly: true);
+            return status;
+        }
+        finally
+        {
+            _inodes.Unpin(state);
+        }
+    }
+
+    public FsStatus Flush(InodeId inode, VfsLockOwner owner)
+    {
+        _locks.ReleaseOwner(inode, VfsLockSpace.Posix, owner);
+        return FsStatus.Ok;
+    }
+
+    public FsStatus Sync(InodeId inode, bool dataOnly)
+    {
+        if (_inodes.Find(inode) is { } state)
+        {
+            FsStatus status = FsStatus.Ok;
+            lock (state)
+            {
+                if (!dataOnly || state.SizeDirty)
+                    status = _recorder.Record(state);
+                state.LastSyncTimestamp = _clock.GetTimestamp();
+            }
+
+            if (status != FsStatus.Ok)
+                return status;
+        }
+
+        return _data.Sync();
+    }
+
+    public FsStatus Allocate(in Caller caller, InodeId inode, VfsAllocateMode mode, ulong offset, ulong lengthBytes)
+    {
+        bool punch = (mode & VfsAllocateMode.PunchHole) != 0, zero = (mode & VfsAllocateMode.ZeroRange) != 0, keep = (mode & VfsAllocateMode.KeepSize) != 0;
+        if ((mode & ~(VfsAllocateMode.PunchHole | VfsAllocateMode.ZeroRange | VfsAllocateMode.KeepSize)) != 0 || (punch && (!keep || zero)))
+            return FsStatus.NotSupported;
+        if (lengthBytes == 0)
+            return FsStatus.Invalid;
+        if (offset > Limits.MaxFileSizeBytes || lengthBytes > Limits.MaxFileSizeBytes - offset)
+            return FsStatus.TooLarge;
+
+        InodeState state = _inodes.Pin(inode);
+        try
+        {
+            FsStatus status = LoadFile(state);
+            if (status == FsStatus.Ok && !caller.Trusted)
+                status = RequireData(caller, inode, VfsAccess.Write);
+            if (status == FsStatus.Ok)
+                status = KillPrivileges(inode, caller);
+            if (status != FsStatus.Ok)
+                return status;
+
+            ulong end = offset + lengthBytes;
+            state.EnterExclusive();
+            try
+            {
+                // Space is copied on every write, so it cannot be set aside for one file; what can be said is whether there is enough now.
+                if (!punch && !zero && lengthBytes > (ulong)Math.Max(0, _data.Space.AvailableBytes))
+                    return FsStatus.NoSpace;
+                if (punch || zero)
+                    status = PunchLocked(state, offset, lengthBytes);
+                if (status == FsStatus.Ok && !keep && end > state.SizeBytes)
+                {
+                    AttributeChange grow = new() { Mask = AttributeMask.Size, SizeBytes = end };
+                    status = ResizeLocked(Privileged(caller), state, grow, out _);
+                }
+            }
+            finally
+            {
+                state.ExitExclusive();
+            }
+
+            if (status == FsStatus.Ok)
+                _observers.DataChanged(inode, (long)offset, (long)lengthBytes, caller.Origin);
+            return status;
+        }
+        finally
+        {
+            _inodes.Unpin(state);
+        }
+    }
+
+    public FsStatus Seek(InodeId inode, ulong offset, bool wantHole, out ulong position)
+    {
+        position = 0;
+        InodeState state = _inodes.Pin(inode);
+        try
+        {
+            FsStatus status = LoadFile(state);
+            if (status != FsStatus.Ok)
+                return status;
+            state.EnterShared();
+            try
+            {
+                if (offset >= state.SizeBytes)
+                    return FsStatus.NoSuchAddress;
+                status = _data.Seek(inode, offset, wantHole, out bool found, out position);
+                if (status != FsStatus.Ok)
+                    return status;
+                if (wantHole)
+                {
+                    position = found ? Math.Min(position, state.SizeBytes) : state.SizeBytes;
+                    return FsStatus.Ok;
+                }
+
+                return found && position < state.SizeBytes ? FsStatus.Ok : FsStatus.NoSuchAddress;
+            }
+            finally
+            {
+                state.ExitShared();
+            }
+        }
+        finally
+        {
+            _inodes.Unpin(state);
+        }
+    }
+
+    public FsStatus CopyRange(
+        in Caller caller, InodeId source, ulong sourceOffset, InodeId target, ulong targetOffset, ulong lengthBytes, out ulong copiedBytes)
+    {
+        copiedBytes = 0;
+        if (source == target && sourceOffset < targetOffset + lengthBytes && targetOffset < sourceOffset + lengthBytes)
+            return FsStatus.Invalid;
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(CopyBufferBytes);
+        try
+        {
+            while (copiedBytes < lengthBytes)
+            {
+                int want = (int)Math.Min(CopyBufferBytes, lengthBytes - copiedBytes);
+                FsStatus status = Read(caller, source, sourceOffset + copiedBytes, buffer.AsSpan(0, want), out int read);
+                int written = 0;
+                if (status == FsStatus.Ok && read > 0)
+                    status = Write(caller, target, targetOffset + copiedBytes, buffer.AsSpan(0, read), VfsWriteFlags.None, out written);
+                copiedBytes += (ulong)written;
+
+                // A part that was copied is success; the rest will fail again when it is asked for.
+                if (status != FsStatus.Ok)
+                    return copiedBytes > 0 ? FsStatus.Ok : status;
+                if (read < want)
+                    break;
+            }
+
+            return FsStatus.Ok;
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    public FsStatus GetLock(InodeId inode, VfsLockSpace space, in VfsLock wanted, out VfsLock conflict)
+    {
+        if (!_locks.FindConflict(inode, space, wanted, out conflict))
+            conflict = wanted with { Kind = VfsLockKind.Unlock };
+        return FsStatus.Ok;
+    }
+
+    public FsStatus SetLock(InodeId inode, VfsLockSpace space, in VfsLock wanted, IVfsLockWaiter? waiter, out bool pending) =>
+        _locks.Set(inode, space, wanted, waiter, out pending);
+
+    public bool CancelLock(InodeId inode, VfsLockSpace space, IVfsLockWaiter waiter) => _locks.Cancel(inode, space, waiter);
+
+    public void ReleaseSession(int session) => _locks.ReleaseSession(session);
+
+    private static Caller Privileged(in Caller caller) => new(caller.Uid, caller.Gid, caller.Groups, trusted: true, caller.Origin);
+
+    private static void CountOpen(InodeState state, VfsOpenFlags flags)
+    {
+        state.Opens++;
+        if ((flags & VfsOpenFlags.Write) != 0)
+            state.WriteOpens++;
+    }
+
+    private FsStatus OpenNew(in InodeRecord record, VfsOpenFlags flags)
+    {
+        InodeState state = _inodes.Pin(record.Inode);
+        try
+        {
+            lock (state)
+            {
+                if (state.Reaping)
+                    return FsStatus.Stale;
+                if (!state.Loaded)
+                    state.Load(record);
+                CountOpen(state, flags);
+                return FsStatus.Ok;
+            }
+        }
+        finally
+        {
+            _inodes.Unpin(state);
+        }
+    }
+
+    private FsStatus CheckOpen(in Caller caller, in InodeRecord record, VfsOpenFlags flags)
+    {
+        bool write = (flags & (VfsOpenFlags.Write | VfsOpenFlags.Truncate)) != 0;
+        if (write && record.IsDirectory)
+            return FsStatus.IsDirectory;
+        if (write && (record.Flags & InodeFlags.Immutable) != 0)
+            return FsStatus.NotPermitted;
+        if ((flags & VfsOpenFlags.Truncate) != 0 && (record.Flags & InodeFlags.AppendOnly) != 0)
+            return FsStatus.NotPermitted;
+        if (caller.Trusted)
+            return FsStatus.Ok;
+        VfsAccess wanted = (flags & VfsOpenFlags.Read) != 0 ? VfsAccess.Read : VfsAccess.None;
+        if (write)
+            wanted |= VfsAccess.Write;
+        if ((flags & VfsOpenFlags.Execute) != 0)
+            wanted |= VfsAccess.Execute;
+        return Require(caller, record.Inode, wanted);
+    }
+
+    /// <summary>Makes sure that the state holds the file's size; refuses what is not a file.</summary>
+    private FsStatus LoadFile(InodeState state)
+    {
+        lock (state)
+        {
+            if (state.Loaded)
+                return state.Reaping ? FsStatus.Stale : FsStatus.Ok;
+            FsStatus status = Gone(_metadata.GetInode(state.Inode, out InodeRecord record));
+            if (status != FsStatus.Ok)
+                return status;
+            if (record.Kind != InodeKind.File)
+                return record.IsDirectory ? FsStatus.IsDirectory : FsStatus.Invalid;
+            state.Load(record);
+            return FsStatus.Ok;
+        }
+    }
+
+    /// <summary>
+    /// Stateless callers (NFS) are checked at every read and write; the owner always may, as its open file would let it (RFC 1813 §4.4), and
+    /// who may execute may read.
+    /// </summary>
+    private FsStatus RequireData(in Caller caller, InodeId inode, VfsAccess wanted)
+    {
+        FsStatus status = _metadata.GetInode(inode, out InodeRecord record);
+        if (status != FsStatus.Ok)
+            return Gone(status);
+        if (caller.Uid == record.Uid)
+            return FsStatus.Ok;
+        status = Require(caller, inode, wanted);
+        return status == FsStatus.AccessDenied && wanted == VfsAccess.Read ? Require(caller, inode, VfsAccess.Execute) : status;
+    }
+
+    private FsStatus KillPrivileges(InodeId inode, in Caller caller) => caller.Uid == 0 ? FsStatus.Ok : KillPrivileges(inode);
+
+    private FsStatus KillPrivileges(InodeId inode)
+    {
+        FsStatus status = _metadata.GetInode(inode, out InodeRecord record);
+        if (status != FsStatus.Ok)
+            return Gone(status);
+        if ((record.Mode & (ModeSetuid | ModeSetgid)) == 0 && (record.Flags & InodeFlags.HasXattrs) == 0)
+            return FsStatus.Ok;
+        AttributeChange kill = new() { Mask = AttributeMask.KillPrivileges };
+        return _metadata.SetAttributes(Caller.System, inode, kill, out _);
+    }
+
+    /// <summary>Under the exclusive data lock.</summary>
+    private FsStatus WriteLocked(InodeState state, ulong offset, ReadOnlySpan<byte> data, VfsWriteFlags flags, out int written)
+    {
+        written = 0;
+        WriteHint hint;
+        lock (state)
+        {
+            FsStatus marked = Mark(state, offset + (ulong)data.Length);
+            if (marked != FsStatus.Ok)
+                return marked;
+            state.WritesInFlight++;
+            bool syncSoon = (flags & VfsWriteFlags.Stable) != 0
+                || (state.LastSyncTimestamp != 0 && _clock.GetElapsedTime(state.LastSyncTimestamp) < SyncSoonWindow);
+            hint = syncSoon ? WriteHint.SyncSoon : WriteHint.Buffered;
+        }
+
+        FsStatus status = FsStatus.IoError;
+        long delta = 0;
+        try
+        {
+            status = _data.Write(state.Inode, offset, data, hint, out written, out delta);
+        }
+        finally
+        {
+            lock (state)
+            {
+                state.WritesInFlight--;
+                Changed(state, offset + (ulong)written, delta, touch: written > 0 && (flags & VfsWriteFlags.FromCache) == 0);
+            }
+        }
+
+        return written > 0 ? FsStatus.Ok : status;
+    }
+
+    /// <summary>Under the exclusive data lock. Beyond the file's end there is nothing to punch.</summary>
+    private FsStatus PunchLocked(InodeState state, ulong offset, ulong lengthBytes)
+    {
+        lock (state)
+        {
+            FsStatus marked = Mark(state, ulong.MaxValue);
+            if (marked != FsStatus.Ok)
+                return marked;
+            state.WritesInFlight++;
+        }
+
+        long delta = 0;
+        try
+        {
+            return _data.Punch(state.Inode, offset, lengthBytes, out delta);
+        }
+        finally
+        {
+            lock (state)
+            {
+                state.WritesInFlight--;
+                Changed(state, 0, delta, touch: true);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Before blocks change in a way that the recorded size or space does not tell: a restart is to measure them. Overwriting what is
+    /// there already needs no mark. Under the monitor.
+    /// </summary>
+    private FsStatus Mark(InodeState state, ulong end)
+    {
+        ulong whole = (state.SizeBytes + Limits.ChunkSizeBytes - 1) / Limits.ChunkSizeBytes * Limits.ChunkSizeBytes;
+        if (state.Marked || (end <= state.SizeBytes && (ulong)state.AllocatedBytes >= whole))
+            return FsStatus.Ok;
+        FsStatus status = Gone(_metadata.BeginExtending(state.Inode));
+        state.Marked = status == FsStatus.Ok;
+        return status;
+    }
+
+    /// <summary>Takes note of a change of data. Under the monitor.</summary>
+    private void Changed(InodeState state, ulong end, long allocatedDelta, bool touch)
+    {
+        if (end > state.SizeBytes)
+        {
+            state.SizeBytes = end;
+            state.SizeDirty = true;
+        }
+
+        if (allocatedDelta != 0)
+        {
+            state.AllocatedBytes += allocatedDelta;
+            state.SizeDirty = true;
+        }
+
+        if (touch)
+        {
+            state.Modified = state.Changed = Timestamp.Now(_clock);
+            state.TimesDirty = true;
+        }
+
+        _recorder.Enqueue(state);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Accessed(InodeState state)
+    {
+        Timestamp now = Timestamp.Now(_clock);
+        lock (state)
+        {
+            if (state.Accessed.CompareTo(state.Modified) > 0 && state.Accessed.CompareTo(state.Changed) > 0
+                && now.Seconds - state.Accessed.Seconds < AccessTimeMaxAgeSeconds)
+                return;
+            state.Accessed = now;
+            state.TimesDirty = true;
+            _recorder.Enqueue(state);
+        }
+    }
+
+    /// <summary>Attributes other than the size of a file.</summary>
+    private FsStatus ChangeFile(in Caller caller, InodeId inode, in AttributeChange change, out InodeRecord attributes)
+    {
+        InodeState state = _inodes.Pin(inode);
+        try
+        {
+            lock (state)
+            {
+                FsStatus status = Gone(_metadata.SetAttributes(caller, inode, change, out attributes));
+                if (status != FsStatus.Ok)
+                    return status;
+                TakeTimes(state, change.Mask, attributes);
+                state.Overlay(ref attributes);
+                return FsStatus.Ok;
+            }
+        }
+        finally
+        {
+            _inodes.Unpin(state);
+        }
+    }
+
+    private FsStatus Resize(in Caller caller, InodeId inode, in AttributeChange change, out InodeRecord attributes)
+    {
+        attributes = default;
+        if (change.SizeBytes > Limits.MaxFileSizeBytes)
+            return FsStatus.TooLarge;
+        InodeState state = _inodes.Pin(inode);
+        try
+        {
+            FsStatus status = LoadFile(state);
+            if (status != FsStatus.Ok)
+                return status;
+            state.EnterExclusive();
+            try
+            {
+                return ResizeLocked(caller, state, change, out attributes);
+            }
+            finally
+            {
+                state.ExitExclusive();
+            }
+        }
+        finally
+        {
+            _inodes.Unpin(state);
+        }
+    }
+
+    /// <summary>
+    /// Under the exclusive data lock. Cutting goes: record the new size together with the pending cut, cut the blocks, take the pending cut off.
+    /// A crash in between finishes the cut; only then may anything be written behind it, so a later write can never be cut.
+    /// </summary>
+    private FsStatus ResizeLocked(in Caller caller, InodeState state, in AttributeChange change, out InodeRecord attributes)
+    {
+        attributes = default;
+        lock (state)
+        {
+            bool cut = change.SizeBytes < state.SizeBytes;
+            FsStatus status = FsStatus.Ok;
+            if (cut && state.SizeDirty)
+                status = _recorder.Record(state); // the metadata must know what there is to cut
+            if (status == FsStatus.Ok)
+                status = Gone(_metadata.SetAttributes(caller, state.Inode, change, out attributes));
+            if (status != FsStatus.Ok)
+                return status;
+
+            state.SizeBytes = state.RecordedSizeBytes = change.SizeBytes;
+            TakeTimes(state, change.Mask | AttributeMask.Modified, attributes);
+            if (cut)
+            {
+                status = _data.Truncate(state.Inode, change.SizeBytes, out long delta);
+                if (status != FsStatus.Ok)
+                    return status;
+                state.AllocatedBytes += delta;
+                status = _metadata.TruncateDone(state.Inode, state.AllocatedBytes);
+                attributes.AllocatedBytes = state.AllocatedBytes;
+            }
+
+            state.Overlay(ref attributes);
+            return status;
+        }
+    }
+
+    /// <summary>The metadata has set times: they are newer than what the state held. Under the monitor.</summary>
+    private static void TakeTimes(InodeState state, AttributeMask mask, in InodeRecord record)
+    {
+        if (!state.Loaded)
+            return;
+        if ((mask & (AttributeMask.Accessed | AttributeMask.AccessedNow)) != 0)
+            state.Accessed = record.Accessed;
+        if ((mask & (AttributeMask.Modified | AttributeMask.ModifiedNow)) != 0)
+            state.Modified = record.Modified;
+        if (record.Changed.CompareTo(state.Changed) > 0)
+            state.Changed = record.Changed;
+    }
+}

@@ -1,0 +1,165 @@
+using StoreCore.Metadata;
+using StoreCore.Primitives;
+
+namespace Gateway.Vfs;
+
+/// <summary>
+/// What the gateway knows of an inode that is open or was written lately and that the metadata does not know yet: open counts, the
+/// size and times that data writes changed, and the lock that orders data operations. Lives in <see cref="OpenInodes"/> while anything pins it.
+/// </summary>
+/// <remarks>
+/// Two locks, always taken in this order: the data lock (<see cref="EnterShared"/>, <see cref="EnterExclusive"/>; held over block I/O, so that a read
+/// never sees half a truncation) and the monitor of the object itself (guards the fields; held over at most one metadata operation).
+/// </remarks>
+internal sealed class InodeState(InodeId inode)
+{
+    private int _active; // > 0: readers inside; -1: one writer inside
+    private int _waitingExclusive;
+
+    public InodeId Inode { get; } = inode;
+
+    /// <summary>Operations in progress and other holds; guarded by the monitor. The state leaves the table when all counts are 0 and it is clean.</summary>
+    public int Pins;
+
+    /// <summary>Opens through any front end.</summary>
+    public int Opens;
+
+    /// <summary>Opens that may write.</summary>
+    public int WriteOpens;
+
+    /// <summary>Writes between their mark on the pending list and their new size.</summary>
+    public int WritesInFlight;
+
+    /// <summary>Left the table: whoever finds it so looks it up again.</summary>
+    public bool Dead;
+
+    /// <summary>Being deleted: it can no longer be opened.</summary>
+    public bool Reaping;
+
+    /// <summary>The fields below have been read from the metadata.</summary>
+    public bool Loaded;
+
+    public ulong SizeBytes;
+    public long AllocatedBytes;
+    public Timestamp Accessed;
+    public Timestamp Modified;
+    public Timestamp Changed;
+
+    /// <summary>The size that the metadata has.</summary>
+    public ulong RecordedSizeBytes;
+
+    /// <summary>The inode stands on the pending list as <see cref="PendingKind.SizeUnrecorded"/>.</summary>
+    public bool Marked;
+
+    /// <summary>Size or space differ from what is recorded.</summary>
+    public bool SizeDirty;
+
+    /// <summary>Times differ from what is recorded.</summary>
+    public bool TimesDirty;
+
+    /// <summary>Waits in the recorder's queue.</summary>
+    public bool Queued;
+
+    /// <summary>Clock ticks of the last fsync; 0 for never. A file that is synced will be synced again soon.</summary>
+    public long LastSyncTimestamp;
+
+    public bool Dirty => SizeDirty || TimesDirty;
+
+    /// <summary>There is something for the recorder to do.</summary>
+    public bool NeedsRecording => Dirty || (Marked && WriteOpens == 0 && WritesInFlight == 0);
+
+    public bool Idle => Pins == 0 && Opens == 0 && WritesInFlight == 0 && !Queued && !NeedsRecording;
+
+    /// <summary>Takes over what the metadata holds. Under the monitor.</summary>
+    public void Load(in InodeRecord record)
+    {
+        SizeBytes = RecordedSizeBytes = record.SizeBytes;
+        AllocatedBytes = record.AllocatedBytes;
+        Accessed = record.Accessed;
+        Modified = record.Modified;
+        Changed = record.Changed;
+        Marked = (record.Flags & InodeFlags.SizeUnrecorded) != 0;
+        Loaded = true;
+    }
+
+    /// <summary>Puts what is newer here than in the metadata into a record on its way to a caller. Under the monitor.</summary>
+    public void Overlay(ref InodeRecord record)
+    {
+        if (!Loaded || record.Kind != InodeKind.File)
+            return;
+        if (SizeDirty)
+        {
+            record.SizeBytes = SizeBytes;
+            record.AllocatedBytes = AllocatedBytes;
+        }
+
+        if (TimesDirty)
+        {
+            record.Accessed = Accessed;
+            record.Modified = Modified;
+            if (Changed.CompareTo(record.Changed) > 0)
+                record.Changed = Changed;
+        }
+    }
+
+    /// <summary>What is to be recorded now; final when nothing can be in flight behind it. Under the monitor.</summary>
+    public SizeUpdate TakeUpdate() => new()
+    {
+        Inode = Inode,
+        SizeBytes = SizeBytes,
+        AllocatedBytes = AllocatedBytes,
+        Accessed = Accessed,
+        Modified = Modified,
+        Changed = Changed,
+        Final = WriteOpens == 0 && WritesInFlight == 0,
+    };
+
+    /// <summary>The update has been applied. Under the same hold of the monitor as <see cref="TakeUpdate"/>.</summary>
+    public void Recorded(in SizeUpdate update)
+    {
+        RecordedSizeBytes = update.SizeBytes;
+        SizeDirty = TimesDirty = false;
+        if (update.Final)
+            Marked = false;
+    }
+
+    public void EnterShared()
+    {
+        lock (this)
+        {
+            while (_active < 0 || _waitingExclusive > 0)
+                Monitor.Wait(this);
+            _active++;
+        }
+    }
+
+    public void ExitShared()
+    {
+        lock (this)
+        {
+            if (--_active == 0 && _waitingExclusive > 0)
+                Monitor.PulseAll(this);
+        }
+    }
+
+    public void EnterExclusive()
+    {
+        lock (this)
+        {
+            _waitingExclusive++;
+            while (_active != 0)
+                Monitor.Wait(this);
+            _waitingExclusive--;
+            _active = -1;
+        }
+    }
+
+    public void ExitExclusive()
+    {
+        lock (this)
+        {
+            _active = 0;
+            Monitor.PulseAll(this);
+        }
+    }
+}
