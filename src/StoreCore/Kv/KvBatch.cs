@@ -41,6 +41,13 @@ public sealed class KvBatch
     /// <summary>Deletes the keys from <paramref name="lower"/> (inclusive) to <paramref name="upper"/> (exclusive). For long ranges: it slows reads nearby until compaction.</summary>
     public void DeleteRange(KvTable table, ReadOnlySpan<byte> lower, ReadOnlySpan<byte> upper)
     {
+        // The engine takes a reversed range for a failure to write, and that is final: refused before it gets there.
+        int order = lower.SequenceCompareTo(upper);
+        if (order > 0)
+            throw new ArgumentException("the lower key of a range lies behind its upper key", nameof(lower));
+        if (order == 0)
+            return;
+
         Tag(table, TagDeleteRange, TagDeleteRangeIn);
         Append(lower);
         Append(upper);

@@ -1,0 +1,77 @@
+using System.Runtime.InteropServices;
+
+namespace StoreCore.Primitives;
+
+/// <summary>
+/// The calls to the C library that files on disk need. All are blittable; each returns -1 on failure and leaves the reason in
+/// <see cref="Marshal.GetLastPInvokeError"/>. x86-64 and arm64 Linux share the structures used here.
+/// </summary>
+internal static unsafe partial class Libc
+{
+    private const string Library = "libc";
+
+    internal const int EINTR = 4, EIO = 5, ENOENT = 2, EEXIST = 17, ENODEV = 19, EINVAL = 22, EFBIG = 27, ENOSPC = 28, EOPNOTSUPP = 95;
+
+    internal const int O_RDONLY = 0, O_RDWR = 2, O_CREAT = 0x40, O_CLOEXEC = 0x80000;
+
+    internal const int FALLOC_FL_KEEP_SIZE = 1, FALLOC_FL_PUNCH_HOLE = 2;
+
+    internal const int POSIX_FADV_RANDOM = 1;
+
+    [LibraryImport(Library, EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int Open(string path, int flags, uint mode);
+
+    [LibraryImport(Library, EntryPoint = "close", SetLastError = true)]
+    internal static partial int Close(int descriptor);
+
+    [LibraryImport(Library, EntryPoint = "pread64", SetLastError = true)]
+    internal static partial nint Pread(int descriptor, byte* buffer, nuint length, long offset);
+
+    [LibraryImport(Library, EntryPoint = "pwrite64", SetLastError = true)]
+    internal static partial nint Pwrite(int descriptor, byte* buffer, nuint length, long offset);
+
+    [LibraryImport(Library, EntryPoint = "lseek64", SetLastError = true)]
+    internal static partial long Seek(int descriptor, long offset, int whence);
+
+    [LibraryImport(Library, EntryPoint = "fdatasync", SetLastError = true)]
+    internal static partial int FDataSync(int descriptor);
+
+    [LibraryImport(Library, EntryPoint = "fsync", SetLastError = true)]
+    internal static partial int FSync(int descriptor);
+
+    [LibraryImport(Library, EntryPoint = "ftruncate64", SetLastError = true)]
+    internal static partial int FTruncate(int descriptor, long length);
+
+    [LibraryImport(Library, EntryPoint = "fallocate64", SetLastError = true)]
+    internal static partial int FAllocate(int descriptor, int mode, long offset, long length);
+
+    [LibraryImport(Library, EntryPoint = "posix_fadvise64")]
+    internal static partial int FAdvise(int descriptor, long offset, long length, int advice);
+
+    [LibraryImport(Library, EntryPoint = "unlink", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int Unlink(string path);
+
+    [LibraryImport(Library, EntryPoint = "statvfs64", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int StatVfs(string path, StatVfsResult* result);
+
+    /// <summary>struct statvfs of 64-bit Linux (sys/statvfs.h).</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct StatVfsResult
+    {
+        public ulong BlockSize;
+        public ulong FragmentSize;
+        public ulong Blocks;
+        public ulong BlocksFree;
+        public ulong BlocksAvailable;
+        public ulong Files;
+        public ulong FilesFree;
+        public ulong FilesAvailable;
+        public ulong FileSystemId;
+        public ulong Flags;
+        public ulong NameMax;
+        private fixed int _spare[6];
+    }
+
+    /// <summary>The C library's words for an error number ("No space left on device").</summary>
+    internal static string Describe(int errno) => Marshal.GetPInvokeErrorMessage(errno);
+}
