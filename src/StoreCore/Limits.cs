@@ -47,4 +47,13 @@ public static class Limits
 
     /// <summary>First directory cookie of a real entry; 0 is the start, 1 stands after ".", 2 after "..".</summary>
     public const ulong FirstEntryCookie = 3;
+
+    /// <summary>Most inodes of one file system: far above what a store can hold, low enough that every tool's arithmetic on statfs bears it.</summary>
+    public const ulong MaxInodes = 1UL << 40;
+
+    /// <summary>Records that the op log keeps at least: what a standby can have missed and still follow; some 70 MB of creations.</summary>
+    public const ulong OpLogKeptRecords = 1 << 18;
+
+    /// <summary>The op log is trimmed each time this many records were added: rarely, since each trimming leaves a range tombstone until compaction.</summary>
+    public const ulong OpLogTrimRecords = 1 << 14;
 }

@@ -94,6 +94,9 @@ public enum XattrSetFlags : uint
 
     /// <summary>XATTR_REPLACE: fail if it does not exist.</summary>
     Replace = 2,
+
+    /// <summary>An access ACL takes setgid away: a trusted caller that is neither in the group nor privileged (FUSE_SETXATTR_ACL_KILL_SGID).</summary>
+    KillSetGid = 4,
 }
 
 /// <summary>Why an inode stands on the list of what a restart must look at.</summary>

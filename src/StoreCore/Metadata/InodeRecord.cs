@@ -33,6 +33,9 @@ public enum InodeFlags : uint
     /// <summary>A writer may have data beyond <see cref="InodeRecord.SizeBytes"/>; a restart measures the blocks.</summary>
     SizeUnrecorded = 8,
 
+    /// <summary>It was cut and its blocks were not yet: it stands on the pending list as <see cref="PendingKind.Truncating"/>.</summary>
+    Truncating = 0x10,
+
     /// <summary>FS_IMMUTABLE_FL.</summary>
     Immutable = 0x100,
 

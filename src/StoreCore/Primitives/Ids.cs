@@ -24,7 +24,10 @@ public readonly record struct BlockId(InodeId Inode, uint Index)
 }
 
 /// <summary>The reign of one metadata server: raised by each promotion, so that an older server's words are refused.</summary>
-public readonly record struct Term(ulong Value);
+public readonly record struct Term(ulong Value) : IComparable<Term>
+{
+    public int CompareTo(Term other) => Value.CompareTo(other.Value);
+}
 
 /// <summary>The place of an operation in the metadata op log, counted from 1; 0 means before the first.</summary>
 public readonly record struct LogIndex(ulong Value);

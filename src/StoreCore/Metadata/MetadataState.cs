@@ -1,0 +1,84 @@
+using System.Buffers.Binary;
+using StoreCore.Kv;
+using StoreCore.Primitives;
+
+namespace StoreCore.Metadata;
+
+/// <summary>
+/// What the state machine knows of itself, stored as the superblock row in the same batch as the operation that changed it: which operation was
+/// applied last, in which term, and the numbers that the next one chooses from. The default value is a store that was never formatted.
+/// </summary>
+public struct MetadataState
+{
+    /// <summary>Format of all metadata rows and op records; a store of another version is refused.</summary>
+    public const uint FormatVersion = 1;
+
+    /// <summary>First number of an inode that is not the root; those between are kept for the system.</summary>
+    public const ulong FirstInode = 16;
+
+    public Guid FileSystemId;
+    public Term Term;
+
+    /// <summary>The last operation that was applied; 0 before the format.</summary>
+    public LogIndex Sequence;
+
+    /// <summary>The number that the next new inode gets.</summary>
+    public ulong NextInode;
+
+    /// <summary>Rows in the Inodes table.</summary>
+    public ulong Inodes;
+
+    public readonly bool IsFormatted => Sequence.Value != 0;
+
+    // Layout, little-endian: magic "GWMETA" and two zero bytes, format version u32, file system id 16 bytes (big-endian fields, as its text reads), term u64,
+    // sequence u64, next inode u64, inodes u64, CRC32C u32 of all before.
+    private const int RowBytes = 8 + 4 + 16 + 32 + 4;
+
+    private static ReadOnlySpan<byte> Magic => "GWMETA\0\0"u8;
+
+    /// <summary>Adds the superblock row to a batch.</summary>
+    public readonly void Save(KvBatch batch)
+    {
+        Span<byte> row = stackalloc byte[RowBytes];
+        Magic.CopyTo(row);
+        BinaryPrimitives.WriteUInt32LittleEndian(row[8..], FormatVersion);
+        FileSystemId.TryWriteBytes(row[12..], bigEndian: true, out _);
+        BinaryPrimitives.WriteUInt64LittleEndian(row[28..], Term.Value);
+        BinaryPrimitives.WriteUInt64LittleEndian(row[36..], Sequence.Value);
+        BinaryPrimitives.WriteUInt64LittleEndian(row[44..], NextInode);
+        BinaryPrimitives.WriteUInt64LittleEndian(row[52..], Inodes);
+        BinaryPrimitives.WriteUInt32LittleEndian(row[60..], Crc32C.Compute(row[..60]));
+        batch.Put(KvTable.System, MetadataKeys.Superblock, row);
+    }
+
+    /// <summary>Reads the superblock; the default state where there is none.</summary>
+    /// <exception cref="MetadataException">It is damaged or of another version.</exception>
+    public static MetadataState Load(IKvStore kv)
+    {
+        Span<byte> row = stackalloc byte[RowBytes];
+        int length = kv.Get(KvTable.System, MetadataKeys.Superblock, row);
+        if (length < 0)
+            return default;
+        if (length < 12 || length > RowBytes || !row.StartsWith(Magic))
+            throw new MetadataException($"the metadata superblock is damaged ({length} bytes without its mark)");
+
+        uint version = BinaryPrimitives.ReadUInt32LittleEndian(row[8..]);
+        if (version != FormatVersion)
+        {
+            throw new MetadataException(
+                $"the metadata has format version {version}, this program knows version {FormatVersion}: use the program that wrote it, or dump and load");
+        }
+
+        if (length != RowBytes || BinaryPrimitives.ReadUInt32LittleEndian(row[60..]) != Crc32C.Compute(row[..60]))
+            throw new MetadataException("the metadata superblock is damaged (its checksum is wrong)");
+
+        return new MetadataState
+        {
+            FileSystemId = new Guid(row.Slice(12, 16), bigEndian: true),
+            Term = new Term(BinaryPrimitives.ReadUInt64LittleEndian(row[28..])),
+            Sequence = new LogIndex(BinaryPrimitives.ReadUInt64LittleEndian(row[36..])),
+            NextInode = BinaryPrimitives.ReadUInt64LittleEndian(row[44..]),
+            Inodes = BinaryPrimitives.ReadUInt64LittleEndian(row[52..]),
+        };
+    }
+}
