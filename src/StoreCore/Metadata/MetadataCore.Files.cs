@@ -35,18 +35,19 @@ internal sealed partial class MetadataCore
             if (!_seen.Add(update.Inode) || !_view.TryGetInode(update.Inode, out InodeRecord record))
                 continue;
 
+            if (record.Kind != InodeKind.File)
+                continue;
+
+            record.SizeBytes = update.SizeBytes;
+            record.AllocatedBytes = update.AllocatedBytes;
             record.Accessed = update.Accessed;
             record.Modified = update.Modified;
-            record.Changed = update.Changed;
-            if (record.Kind == InodeKind.File)
+            if (record.Changed.CompareTo(update.Changed) < 0)
+                record.Changed = update.Changed;
+            if (update.Final && (record.Flags & InodeFlags.SizeUnrecorded) != 0)
             {
-                record.SizeBytes = update.SizeBytes;
-                record.AllocatedBytes = update.AllocatedBytes;
-                if (update.Final && (record.Flags & InodeFlags.SizeUnrecorded) != 0)
-                {
-                    record.Flags &= ~InodeFlags.SizeUnrecorded;
-                    _record.DeletePending(PendingKind.SizeUnrecorded, update.Inode);
-                }
+                record.Flags &= ~InodeFlags.SizeUnrecorded;
+                _record.DeletePending(PendingKind.SizeUnrecorded, update.Inode);
             }
 
             _record.PutInode(record);

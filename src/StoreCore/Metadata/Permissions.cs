@@ -21,16 +21,34 @@ public static class Permissions
     /// <summary>S_ISUID, S_ISGID, S_ISVTX and S_IXGRP.</summary>
     internal const uint SetUid = 0x800, SetGid = 0x400, Sticky = 0x200, GroupExecute = 8;
 
+    /// <summary>S_IXUSR, S_IXGRP and S_IXOTH.</summary>
+    private const uint AnyExecute = 0x49;
+
     /// <summary>The permission bits of a mode with setuid, setgid and sticky.</summary>
     internal const uint ModeBits = 0xFFF;
 
+    /// <summary>Whether the caller may do all of what is wanted; one that is trusted always may.</summary>
     /// <param name="accessAcl">The value of the access ACL; empty where the inode has none (<see cref="InodeFlags.HasAccessAcl"/>).</param>
-    public static bool Allows(in InodeRecord inode, ReadOnlySpan<byte> accessAcl, in Caller caller, AccessKinds wanted)
+    public static bool Allows(in InodeRecord inode, ReadOnlySpan<byte> accessAcl, in Caller caller, AccessKinds wanted) =>
+        caller.Trusted || Grants(inode, accessAcl, caller, wanted);
+
+    /// <summary>Which of the three kinds of access mode and ACL grant, each asked for by itself, whether the caller is trusted or not.</summary>
+    public static AccessKinds Granted(in InodeRecord inode, ReadOnlySpan<byte> accessAcl, in Caller caller)
     {
-        if (caller.Trusted || wanted == AccessKinds.None)
-            return true;
+        AccessKinds granted = AccessKinds.None;
+        for (uint bit = 1; bit <= (uint)AccessKinds.Read; bit <<= 1)
+        {
+            if (Grants(inode, accessAcl, caller, (AccessKinds)bit))
+                granted |= (AccessKinds)bit;
+        }
+
+        return granted;
+    }
+
+    private static bool Grants(in InodeRecord inode, ReadOnlySpan<byte> accessAcl, in Caller caller, AccessKinds wanted)
+    {
         if (caller.Uid == 0)
-            return (wanted & AccessKinds.Execute) == 0 || inode.IsDirectory || (inode.Mode & 0x49) != 0;
+            return (wanted & AccessKinds.Execute) == 0 || inode.IsDirectory || (inode.Mode & AnyExecute) != 0;
 
         uint bits = (uint)wanted;
         if (caller.Uid == inode.Uid)
