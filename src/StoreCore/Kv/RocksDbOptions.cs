@@ -15,6 +15,9 @@ public sealed record RocksDbOptions
     /// <summary>Threads that flush and compact in the background. Two leave the processor of a small machine to requests, yet a long compaction does not hold up a flush.</summary>
     public int BackgroundJobs { get; init; } = 2;
 
+    /// <summary>Write zeros ahead of the log's end, which makes small flushes cheaper (see <see cref="LogExtender"/>).</summary>
+    public bool ExtendLog { get; init; } = true;
+
     internal long BlockCacheBytes => MemoryBudgetBytes / 2;
 
     internal long WriteBufferBytes => MemoryBudgetBytes * 3 / 8;

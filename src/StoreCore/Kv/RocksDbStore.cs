@@ -15,11 +15,14 @@ public sealed unsafe class RocksDbStore : IKvStore
     private readonly nint _readOptions = rocksdb_readoptions_create();
     private readonly nint _writeOptions = rocksdb_writeoptions_create(); // sync = false
     private readonly string _directory;
+    private readonly LogExtender? _extender;
+    private StableMark? _mark;
     private nint _db;
 
     // One use for the owner and one for each call, iterator and snapshot: the engine is closed when the last is over.
     private int _uses = 1;
     private int _disposed;
+    private int _closed;
 
     private volatile KvFailedException? _failure;
 
@@ -30,22 +33,36 @@ public sealed unsafe class RocksDbStore : IKvStore
     private long _flushesBegun;
     private long _flushesDone;
 
-    private RocksDbStore(string directory, RocksDbSettings settings)
+    private RocksDbStore(string directory, RocksDbSettings settings, bool extendLog)
     {
         _directory = directory;
         _settings = settings;
+        _extender = extendLog ? new LogExtender(directory) : null;
     }
 
     /// <summary>Opens the store in a directory; makes both where they do not exist yet.</summary>
+    /// <param name="directory">Of the store alone.</param>
+    /// <param name="options">What it may use.</param>
+    /// <param name="notice">Gets a sentence where a crash had left an unfinished end of the log, which was cut off.</param>
     /// <exception cref="KvFailedException">The directory is in use, or a file is missing or damaged: the message names it.</exception>
-    public static RocksDbStore Open(string directory, RocksDbOptions options)
+    public static RocksDbStore Open(string directory, RocksDbOptions options, Action<string>? notice = null)
     {
-        RefuseHeadless(directory);
-        var store = new RocksDbStore(directory, new RocksDbSettings(options));
+        var store = new RocksDbStore(directory, new RocksDbSettings(options), options.ExtendLog);
         try
         {
-            store.OpenNative();
+            Directory.CreateDirectory(directory);
+            RefuseHeadless(directory);
+            ulong stable = StableMark.Read(directory);
+            var inspector = new LogInspector(directory, stable, store.AskReadOnly);
+            if (inspector.Inspect() is { } cut)
+                notice?.Invoke(cut);
+            store.OpenNative(stable);
             return store;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            store.Dispose();
+            throw new KvFailedException($"open {directory}: {e.Message}", e);
         }
         catch
         {
@@ -57,7 +74,7 @@ public sealed unsafe class RocksDbStore : IKvStore
     /// <summary>The engine would make a new, empty store where its CURRENT file is lost: never where there is data.</summary>
     private static void RefuseHeadless(string directory)
     {
-        if (!Directory.Exists(directory) || File.Exists(Path.Combine(directory, "CURRENT")))
+        if (File.Exists(Path.Combine(directory, "CURRENT")))
             return;
 
         string? data = Directory.EnumerateFiles(directory).FirstOrDefault(file => Path.GetExtension(file) is ".sst" or ".log");
@@ -65,21 +82,9 @@ public sealed unsafe class RocksDbStore : IKvStore
             throw new KvFailedException($"open {Path.Combine(directory, "CURRENT")}: the file is missing, but there is data ({Path.GetFileName(data)})");
     }
 
-    private void OpenNative()
+    private void OpenNative(ulong stable)
     {
-        Directory.CreateDirectory(_directory);
-        nint* names = stackalloc nint[RocksDbSettings.TableCount];
-        for (int i = 0; i < RocksDbSettings.TableCount; i++)
-            names[i] = Marshal.StringToCoTaskMemUTF8(RocksDbSettings.NameOf((KvTable)i));
-
-        byte* error = null;
-        fixed (nint* options = _settings.Tables)
-        fixed (nint* handles = _tables)
-            _db = rocksdb_open_column_families(_settings.Database, _directory, RocksDbSettings.TableCount, names, options, handles, &error);
-
-        for (int i = 0; i < RocksDbSettings.TableCount; i++)
-            Marshal.FreeCoTaskMem(names[i]);
-        Check(error, $"open {_directory}");
+        _db = OpenDatabase(_tables, readOnly: false);
 
         // KvBatch writes the numbers of the tables into its bytes.
         for (int i = 0; i < RocksDbSettings.TableCount; i++)
@@ -88,6 +93,50 @@ public sealed unsafe class RocksDbStore : IKvStore
             if (id != i)
                 throw new KvFailedException($"open {_directory}: table {(KvTable)i} has number {id}, not {i}: the store was not made by this program");
         }
+
+        // The other half of what the inspector found before.
+        ulong last = rocksdb_get_latest_sequence_number(_db);
+        if (last < stable)
+            throw new KvFailedException($"open {_directory}: changes up to {stable} had been flushed, the engine found them up to {last} only");
+        _mark = new StableMark(_directory);
+    }
+
+    private nint OpenDatabase(nint[] tables, bool readOnly)
+    {
+        nint* names = stackalloc nint[RocksDbSettings.TableCount];
+        for (int i = 0; i < RocksDbSettings.TableCount; i++)
+            names[i] = Marshal.StringToCoTaskMemUTF8(RocksDbSettings.NameOf((KvTable)i));
+
+        byte* error = null;
+        nint db;
+        fixed (nint* options = _settings.Tables)
+        fixed (nint* handles = tables)
+        {
+            db = readOnly
+                ? rocksdb_open_for_read_only_column_families(_settings.Database, _directory, tables.Length, names, options, handles, 0, &error)
+                : rocksdb_open_column_families(_settings.Database, _directory, tables.Length, names, options, handles, &error);
+        }
+
+        for (int i = 0; i < RocksDbSettings.TableCount; i++)
+            Marshal.FreeCoTaskMem(names[i]);
+        Check(error, $"open {_directory}");
+        return db;
+    }
+
+    /// <summary>Opens the store for a moment without changing anything in it.</summary>
+    private LogInspector.EngineView AskReadOnly()
+    {
+        if (!File.Exists(Path.Combine(_directory, "CURRENT")))
+            return default;
+
+        nint[] tables = new nint[RocksDbSettings.TableCount];
+        nint db = OpenDatabase(tables, readOnly: true);
+        ulong needed = Property(db, tables[0], "rocksdb.min-log-number-to-keep\0"u8);
+        ulong last = rocksdb_get_latest_sequence_number(db);
+        foreach (nint table in tables)
+            rocksdb_column_family_handle_destroy(table);
+        rocksdb_close(db);
+        return new LogInspector.EngineView(needed, last);
     }
 
     public int Get(KvTable table, ReadOnlySpan<byte> key, Span<byte> destination)
@@ -128,7 +177,9 @@ public sealed unsafe class RocksDbStore : IKvStore
             fixed (byte* at = bytes)
             {
                 nint native = rocksdb_writebatch_create_from(at, (nuint)bytes.Length);
+                _extender?.EnterWrite();
                 rocksdb_write(_db, _writeOptions, native, &error);
+                _extender?.ExitWrite(bytes.Length);
                 rocksdb_writebatch_destroy(native);
             }
 
@@ -177,9 +228,16 @@ public sealed unsafe class RocksDbStore : IKvStore
     private void Flush(long flush)
     {
         long applied = Volatile.Read(ref _appliedBatches);
-        byte* error = null;
-        rocksdb_flush_wal(_db, 1, &error);
-        KvFailedException? failure = error == null ? null : Latch(Failure(error, "flush"));
+        KvFailedException? failure = null;
+        try
+        {
+            FlushLog();
+        }
+        catch (Exception e)
+        {
+            // Whatever it was: those who wait must hear of it, and nobody may take the flush for done.
+            failure = Latch(e as KvFailedException ?? new KvFailedException($"flush: {e.Message}", e));
+        }
 
         lock (_flush)
         {
@@ -191,6 +249,16 @@ public sealed unsafe class RocksDbStore : IKvStore
 
         if (failure is not null)
             throw failure;
+    }
+
+    private void FlushLog()
+    {
+        ulong sequence = rocksdb_get_latest_sequence_number(_db);
+        _extender?.BeforeFlush();
+        byte* error = null;
+        rocksdb_flush_wal(_db, 1, &error);
+        Check(error, "flush");
+        _mark!.Write(sequence);
     }
 
     public IKvIterator Iterate(KvTable table, ReadOnlySpan<byte> lower, ReadOnlySpan<byte> upper, IKvSnapshot? snapshot = null)
@@ -245,7 +313,7 @@ public sealed unsafe class RocksDbStore : IKvStore
 
                 ulong memory = (ulong)rocksdb_cache_get_usage(_settings.Cache);
                 foreach (nint table in _tables)
-                    memory += Property(table, "rocksdb.cur-size-all-mem-tables\0"u8) + Property(table, "rocksdb.estimate-table-readers-mem\0"u8);
+                    memory += Property(_db, table, "rocksdb.cur-size-all-mem-tables\0"u8) + Property(_db, table, "rocksdb.estimate-table-readers-mem\0"u8);
                 return new KvUsage(disk, (long)memory);
             }
             finally
@@ -255,12 +323,12 @@ public sealed unsafe class RocksDbStore : IKvStore
         }
     }
 
-    private ulong Property(nint table, ReadOnlySpan<byte> name)
+    private static ulong Property(nint db, nint table, ReadOnlySpan<byte> name)
     {
         ulong value = 0;
         fixed (byte* at = name)
         {
-            if (rocksdb_property_int_cf(_db, table, at, &value) != 0)
+            if (rocksdb_property_int_cf(db, table, at, &value) != 0)
                 throw new InvalidOperationException("the engine does not know one of its properties");
         }
 
@@ -307,8 +375,6 @@ public sealed unsafe class RocksDbStore : IKvStore
             Exit();
     }
 
-    private int _closed;
-
     private void Close()
     {
         if (Interlocked.Exchange(ref _closed, 1) != 0)
@@ -324,6 +390,8 @@ public sealed unsafe class RocksDbStore : IKvStore
             rocksdb_close(_db);
         rocksdb_readoptions_destroy(_readOptions);
         rocksdb_writeoptions_destroy(_writeOptions);
+        _mark?.Dispose();
+        _extender?.Dispose();
         _settings.Dispose();
     }
 }

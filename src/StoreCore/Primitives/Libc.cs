@@ -72,6 +72,32 @@ internal static unsafe partial class Libc
         private fixed int _spare[6];
     }
 
+    [LibraryImport(Library, EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Statx(int directory, string path, int flags, uint mask, StatxResult* result);
+
+    /// <summary>When a file or directory was last changed, as the kernel's coarse clock has it.</summary>
+    /// <exception cref="IOException">It cannot be asked.</exception>
+    internal static (long Seconds, uint Nanoseconds) ModifiedTime(string path)
+    {
+        const int CurrentDirectory = -100;
+        const uint MaskModified = 0x40;
+        StatxResult result;
+        if (Statx(CurrentDirectory, path, 0, MaskModified, &result) != 0)
+            throw new IOException($"statx {path}: {Describe(Marshal.GetLastPInvokeError())}");
+        return (result.ModifiedSeconds, result.ModifiedNanoseconds);
+    }
+
+    /// <summary>struct statx (linux/stat.h), the same on every architecture.</summary>
+    [StructLayout(LayoutKind.Explicit, Size = 256)]
+    private struct StatxResult
+    {
+        [FieldOffset(112)]
+        public long ModifiedSeconds;
+
+        [FieldOffset(120)]
+        public uint ModifiedNanoseconds;
+    }
+
     /// <summary>The C library's words for an error number ("No space left on device").</summary>
     internal static string Describe(int errno) => Marshal.GetPInvokeErrorMessage(errno);
 }
