@@ -1,1 +1,10 @@
-return 0;
+using Bench;
+
+switch (args)
+{
+    case ["fuse-mount", _, ..]:
+        return FuseBench.Mount(args[1..]);
+    default:
+        Console.Error.WriteLine("usage: Bench fuse-mount DIR [POLL_US BULK_US LONG_US READERS]");
+        return 64;
+}
