@@ -82,14 +82,14 @@ internal sealed partial class MetadataCore(IMetadataView view)
                     batch.Delete(KvTable.Inodes, MetadataKeys.Inode(key, effects.Inode));
                     break;
                 case OpEffect.PutEntry:
-                {
-                    NameRow entry = effects.Entry;
-                    batch.Put(KvTable.Names, MetadataKeys.Named(key, effects.Inode, effects.Name), entry.Encode(row));
-                    batch.Put(
-                        KvTable.Entries, MetadataKeys.Entry(key, effects.Inode, entry.Cookie),
-                        new EntryRow(entry.Child, entry.Kind, effects.Name).Encode(row));
-                    break;
-                }
+                    {
+                        NameRow entry = effects.Entry;
+                        batch.Put(KvTable.Names, MetadataKeys.Named(key, effects.Inode, effects.Name), entry.Encode(row));
+                        batch.Put(
+                            KvTable.Entries, MetadataKeys.Entry(key, effects.Inode, entry.Cookie),
+                            new EntryRow(entry.Child, entry.Kind, effects.Name).Encode(row));
+                        break;
+                    }
 
                 case OpEffect.DeleteEntry:
                     batch.Delete(KvTable.Names, MetadataKeys.Named(key, effects.Inode, effects.Name));

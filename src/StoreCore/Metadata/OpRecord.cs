@@ -167,14 +167,14 @@ public readonly ref struct OpRecord
                     Inode = new InodeId(TakeNumber());
                     break;
                 case OpEffect.PutEntry:
-                {
-                    Inode = new InodeId(TakeNumber());
-                    ulong cookie = TakeNumber();
-                    var child = new InodeId(TakeNumber());
-                    Entry = new NameRow(child, cookie, (InodeKind)Take(1)[0]);
-                    Name = Take(Take(1)[0]);
-                    break;
-                }
+                    {
+                        Inode = new InodeId(TakeNumber());
+                        ulong cookie = TakeNumber();
+                        var child = new InodeId(TakeNumber());
+                        Entry = new NameRow(child, cookie, (InodeKind)Take(1)[0]);
+                        Name = Take(Take(1)[0]);
+                        break;
+                    }
 
                 case OpEffect.DeleteEntry:
                     Inode = new InodeId(TakeNumber());
