@@ -24,7 +24,8 @@ public sealed partial class MetadataCheck
             while (!_isStopped && Least(all) is { } inode)
             {
                 bool exists = inodes.Owner == inode;
-                bool isReadable = exists & ReadInode(inodes, out InodeRecord record);
+                InodeRecord record = default;
+                bool isReadable = exists && ReadInode(inodes, out record);
                 if (exists)
                 {
                     last = inode;
@@ -73,9 +74,6 @@ public sealed partial class MetadataCheck
     private bool ReadInode(SnapshotReader.Cursor rows, out InodeRecord record)
     {
         record = default;
-        if (rows.IsAtEnd)
-            return false;
-
         InodeId inode = rows.Owner;
         try
         {

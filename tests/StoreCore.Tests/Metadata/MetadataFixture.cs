@@ -138,18 +138,20 @@ internal sealed class MetadataFixture
     }
 }
 
-internal sealed class ListSink(int limit = int.MaxValue) : IDirectorySink
+/// <summary>Keeps what a listing adds, up to a number of entries.</summary>
+internal sealed class ListSink(int limit = int.MaxValue, ulong cookie = 0) : IDirectorySink
 {
     public List<(string Name, InodeId Inode, InodeKind Kind, InodeRecord Attributes, ulong Cookie)> Entries { get; } = [];
 
-    public ulong Cookie { get; private set; }
+    /// <summary>Where the listing goes on.</summary>
+    public ulong Cookie { get; private set; } = cookie;
 
-    public bool Add(ulong cookie, InodeId inode, InodeKind kind, ReadOnlySpan<byte> name, in InodeRecord attributes)
+    public bool Add(ulong next, InodeId inode, InodeKind kind, ReadOnlySpan<byte> name, in InodeRecord attributes)
     {
         if (Entries.Count == limit)
             return false;
-        Cookie = cookie;
-        Entries.Add((Encoding.UTF8.GetString(name), inode, kind, attributes, cookie));
+        Cookie = next;
+        Entries.Add((Encoding.UTF8.GetString(name), inode, kind, attributes, next));
         return true;
     }
 }
