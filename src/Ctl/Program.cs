@@ -1,1 +1,28 @@
-return 0;
+using System.CommandLine;
+using Ctl;
+using Gateway.Admin.Contract;
+
+RootCommand root = CommandTree.Build();
+ParseResult parsed = root.Parse(args);
+if (parsed.Errors.Count > 0)
+{
+    // One line, and where the rest can be read: the whole help text would push the reason off the screen.
+    string command = string.Join(' ', CommandTree.PathOf(parsed.CommandResult.Command));
+    Console.Error.WriteLine($"gatewayctl: {parsed.Errors[0].Message.TrimEnd('.')}; see {command} --help");
+    return (int)ExitCode.Usage;
+}
+
+try
+{
+    return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+}
+catch (OperatingException error)
+{
+    Console.Error.WriteLine($"gatewayctl: {error.Message}");
+    return (int)error.Code;
+}
+catch (IOException error) when (Console.IsOutputRedirected && error.HResult == CommandTree.BrokenPipe)
+{
+    // Whoever read our output has gone (head, less): that is no failure.
+    return (int)ExitCode.Ok;
+}

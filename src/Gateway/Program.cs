@@ -1,1 +1,1 @@
-return 0;
+return Gateway.Daemon.DaemonProgram.Run(args);

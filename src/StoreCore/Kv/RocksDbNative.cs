@@ -196,8 +196,6 @@ internal static unsafe partial class RocksDbNative
     {
         string reason = Marshal.PtrToStringUTF8((nint)error) ?? "no reason given";
         rocksdb_free(error);
-
-        // For a table file that is missing the engine names what it tried last, the suffix that its predecessor used.
-        return new KvFailedException($"{operation}: {reason.ReplaceLineEndings(" ").Replace(".ldb", ".sst", StringComparison.Ordinal)}");
+        return new KvFailedException($"{operation}: {reason.ReplaceLineEndings(" ")}");
     }
 }

@@ -19,7 +19,6 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
-                created = default;
                 return FsStatus.Stopped;
             }
         }
@@ -36,7 +35,6 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
-                created = default;
                 return FsStatus.Stopped;
             }
         }
@@ -53,7 +51,6 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
-                record = default;
                 return FsStatus.Stopped;
             }
         }
@@ -70,7 +67,6 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
-                removed = default;
                 return FsStatus.Stopped;
             }
         }
@@ -87,7 +83,6 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
-                removed = default;
                 return FsStatus.Stopped;
             }
         }
@@ -107,8 +102,6 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
-                moved = default;
-                displaced = default;
                 return FsStatus.Stopped;
             }
         }
@@ -125,7 +118,6 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
-                record = default;
                 return FsStatus.Stopped;
             }
         }
@@ -158,7 +150,6 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
-                record = default;
                 return FsStatus.Stopped;
             }
         }
@@ -175,7 +166,6 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
-                record = default;
                 return FsStatus.Stopped;
             }
         }

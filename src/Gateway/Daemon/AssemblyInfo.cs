@@ -1,0 +1,4 @@
+using System.Runtime.CompilerServices;
+
+// All native calls are blittable.
+[assembly: DisableRuntimeMarshalling]

@@ -1,0 +1,31 @@
+namespace Gateway.Daemon;
+
+/// <summary>
+/// How the memory budget of the process is divided. Half of it is given to caches; the other half is what runtime, code, threads, request buffers and the
+/// garbage between two collections take, which cannot be set but only be left room for.
+/// </summary>
+/// <param name="BudgetBytes">Of the whole process.</param>
+internal readonly record struct MemoryPlan(long BudgetBytes)
+{
+    /// <summary>The key-value store's block cache and write buffers (native memory).</summary>
+    public long KeyValueBytes => BudgetBytes / 4;
+
+    /// <summary>Inode records (managed memory).</summary>
+    public long InodeCacheBytes => BudgetBytes / 8;
+
+    /// <summary>Decoded index rows of blocks (managed memory).</summary>
+    public long BlockMapBytes => BudgetBytes / 16;
+
+    /// <summary>
+    /// Where the heap of the runtime ends: what the caches in it take, and the same again and a little more for garbage. The collector works harder as it comes
+    /// near; without the limit it would size itself by the machine's memory.
+    /// </summary>
+    public long ManagedHeapLimitBytes => 2 * (InodeCacheBytes + BlockMapBytes) + BudgetBytes / 8;
+
+    /// <summary>Tells the runtime its share. It reads its settings at start; this limit it takes later as well.</summary>
+    public void Apply()
+    {
+        AppContext.SetData("GCHeapHardLimit", (ulong)ManagedHeapLimitBytes);
+        GC.RefreshMemoryLimit();
+    }
+}
