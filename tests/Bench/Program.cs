@@ -4,7 +4,9 @@ switch (args)
 {
     case ["fuse-mount", _, ..]:
         return FuseBench.Mount(args[1..]);
+    case ["blocks", _, ..]:
+        return BlockBench.Run(args[1..]);
     default:
-        Console.Error.WriteLine("usage: Bench fuse-mount DIR [POLL_US BULK_US LONG_US READERS]");
+        Console.Error.WriteLine("usage: Bench fuse-mount DIR [POLL_US BULK_US LONG_US READERS] | blocks DIR [MIB]");
         return 64;
 }

@@ -210,13 +210,13 @@ internal sealed class SpaceAllocator(VolumeSet volumes)
     private int TakePieces(int count, Span<ChunkRun> runs)
     {
         int found = 0;
-        long free = 0;
-        ReadOnlySpan<Volume> all = volumes.All;
-        foreach (Volume volume in all)
-            free += volume.FreeChunks;
-        if (free < count)
-            return 0;
+        while (CountFree() < count)
+        {
+            if (!volumes.TryAdd())
+                return 0;
+        }
 
+        ReadOnlySpan<Volume> all = volumes.All;
         for (int i = 0; i < all.Length && count > 0; i++)
         {
             Volume volume = all[(_large.Volume + i) % all.Length];
@@ -235,6 +235,14 @@ internal sealed class SpaceAllocator(VolumeSet volumes)
         }
 
         return found;
+    }
+
+    private long CountFree()
+    {
+        long free = 0;
+        foreach (Volume volume in volumes.All)
+            free += volume.FreeChunks;
+        return free;
     }
 
     /// <summary>The first of <paramref name="count"/> free consecutive chunks, outside the group of small requests if the search is for a large one; -1 where there are none.</summary>
