@@ -51,9 +51,9 @@ public static class Limits
     /// <summary>Most inodes of one file system: far above what a store can hold, low enough that every tool's arithmetic on statfs bears it.</summary>
     public const ulong MaxInodes = 1UL << 40;
 
-    /// <summary>Records that the op log keeps at least: what a standby can have missed and still follow; some 70 MB of creations.</summary>
-    public const ulong OpLogKeptRecords = 1 << 18;
+    /// <summary>The op log is trimmed by segments of at least this many bytes: rarely, since each trimming leaves a range tombstone until compaction.</summary>
+    public const int OpLogSegmentBytes = 8 * 1024 * 1024;
 
-    /// <summary>The op log is trimmed each time this many records were added: rarely, since each trimming leaves a range tombstone until compaction.</summary>
-    public const ulong OpLogTrimRecords = 1 << 14;
+    /// <summary>Segments of the op log that are kept: 128 MiB, some 400,000 creations, is what a standby can have missed and still follow.</summary>
+    public const int OpLogSegments = 16;
 }

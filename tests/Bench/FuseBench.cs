@@ -46,4 +46,23 @@ internal static class FuseBench
         Console.WriteLine(end);
         return 0;
     }
+
+    /// <summary>Sends N random and mutated requests through the dispatcher; each million has a seed of its own, counted from SEED.</summary>
+    public static int Fuzz(string[] arguments)
+    {
+        const long Part = 1_000_000;
+        long requests = long.Parse(arguments[0]);
+        int seed = arguments.Length > 1 ? int.Parse(arguments[1]) : 1;
+        for (long done = 0; done < requests; done += Part, seed++)
+        {
+            var fuzzer = new FuseFuzzer(seed);
+            long part = Math.Min(Part, requests - done);
+            fuzzer.Run(part);
+            Console.WriteLine($"seed {seed}: {part} requests, {fuzzer.Answered} answered, {fuzzer.Failed} of them with an error, {fuzzer.Faults} defects");
+            if (fuzzer.Faults > 0)
+                return 1;
+        }
+
+        return 0;
+    }
 }

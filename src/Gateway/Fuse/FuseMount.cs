@@ -153,10 +153,18 @@ public sealed partial class FuseMount
     }
 
     /// <summary>
-    /// Ends the connection at once: callers in the middle of something get an error, also those that a lazy unmount left. For the daemon's end.
+    /// Ends the connection at once and takes the mount away: callers in the middle of something get an error. For a daemon that has to end
+    /// while files are open.
     /// </summary>
     public void Abort()
     {
+        if (LibC.Unmount(MountPoint, LibC.UnmountNoFollow | LibC.UnmountForce) == 0)
+            return;
+
+        if (Marshal.GetLastPInvokeError() == FuseErrno.Busy)
+            return; // The connection is aborted; the mount, still held by open files, goes with the session.
+
+        // Detached before: only the control file system leads to it (where that is not mounted, the end of this process does the same).
         try
         {
             File.WriteAllText($"/sys/fs/fuse/connections/{DeviceMinor}/abort", "1");
@@ -215,6 +223,15 @@ public sealed partial class FuseMount
         FuseSessionEnd end = await _session.Completion.ConfigureAwait(false);
         _vfs.Unsubscribe(_invalidator);
         _invalidator.Dispose();
+
+        // Aborted (umount -f, the control file system): the mount stays, and every access to it would fail from now on.
+        if (MountTable.Find(MountPoint) is { } left && left.Minor == DeviceMinor
+            && LibC.Unmount(MountPoint, LibC.UnmountNoFollow | LibC.UnmountDetach) == 0)
+        {
+            LogCleaned(_log, MountPoint);
+            end = end == FuseSessionEnd.Unmounted ? FuseSessionEnd.Aborted : end;
+        }
+
         return end;
     }
 
@@ -319,7 +336,7 @@ public sealed partial class FuseMount
 
     private static string Describe(int errno) => Marshal.GetPInvokeErrorMessage(errno);
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "{MountPoint} was the mount of a daemon that has died: removed")]
+    [LoggerMessage(Level = LogLevel.Information, Message = "The dead mount on {MountPoint} was removed")]
     private static partial void LogCleaned(ILogger log, string mountPoint);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "{MountPoint} is in use: detached, it ends with the last open file")]

@@ -9,7 +9,7 @@ public enum FuseSessionEnd
     /// <summary>Unmounted, by us or by umount(8), or its last open file was closed after a lazy unmount.</summary>
     Unmounted,
 
-    /// <summary>Aborted through /sys/fs/fuse/connections.</summary>
+    /// <summary>Aborted: umount -f while in use, or /sys/fs/fuse/connections.</summary>
     Aborted,
 
     /// <summary>The device failed in a way the protocol does not know; see the log.</summary>

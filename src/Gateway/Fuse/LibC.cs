@@ -9,6 +9,7 @@ internal static unsafe partial class LibC
     public const int OpenNonBlock = 0x800; // O_NONBLOCK
     public const int OpenCloseOnExec = 0x80000; // O_CLOEXEC
     public const int FcntlSetFlags = 4; // F_SETFL
+    public const int UnmountForce = 1; // MNT_FORCE: a FUSE connection is aborted
     public const int UnmountDetach = 2; // MNT_DETACH
     public const int UnmountNoFollow = 8; // UMOUNT_NOFOLLOW
     public const int AtCurrentDirectory = -100; // AT_FDCWD

@@ -68,7 +68,7 @@ internal static class LogScanner
             }
 
             bool begins = type is Whole or First;
-            if (begins == inside || (begins && payload.Length == 0))
+            if (begins == inside)
             {
                 torn = true;
                 break;

@@ -196,6 +196,8 @@ internal static unsafe partial class RocksDbNative
     {
         string reason = Marshal.PtrToStringUTF8((nint)error) ?? "no reason given";
         rocksdb_free(error);
-        return new KvFailedException($"{operation}: {reason.ReplaceLineEndings(" ")}");
+
+        // For a table file that is missing the engine names what it tried last, the suffix that its predecessor used.
+        return new KvFailedException($"{operation}: {reason.ReplaceLineEndings(" ").Replace(".ldb", ".sst", StringComparison.Ordinal)}");
     }
 }

@@ -51,12 +51,12 @@ public sealed unsafe class RocksDbStore : IKvStore
         try
         {
             Directory.CreateDirectory(directory);
+            store._mark = new StableMark(directory); // the lock: from here on nobody else touches the log
             RefuseHeadless(directory);
-            ulong stable = StableMark.Read(directory);
-            var inspector = new LogInspector(directory, stable, store.AskReadOnly);
+            var inspector = new LogInspector(directory, store._mark.Sequence, store.AskReadOnly);
             if (inspector.Inspect() is { } cut)
                 notice?.Invoke(cut);
-            store.OpenNative(stable);
+            store.OpenNative(store._mark.Sequence);
             return store;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -98,7 +98,6 @@ public sealed unsafe class RocksDbStore : IKvStore
         ulong last = rocksdb_get_latest_sequence_number(_db);
         if (last < stable)
             throw new KvFailedException($"open {_directory}: changes up to {stable} had been flushed, the engine found them up to {last} only");
-        _mark = new StableMark(_directory);
     }
 
     private nint OpenDatabase(nint[] tables, bool readOnly)

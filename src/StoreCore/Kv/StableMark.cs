@@ -21,33 +21,35 @@ internal sealed unsafe class StableMark : IDisposable
     private readonly int _descriptor;
     private int _slot;
 
+    /// <summary>Opens or makes the file and locks it: whoever inspects a log or writes it holds this lock, in this process or another.</summary>
+    /// <exception cref="KvFailedException">The store is open elsewhere, or the file cannot be used.</exception>
     public StableMark(string directory)
     {
         _path = Path.Combine(directory, FileName);
         _descriptor = Libc.Open(_path, Libc.O_RDWR | Libc.O_CREAT | Libc.O_CLOEXEC, 0x180); // 0600
         if (_descriptor < 0)
             throw Failure("open");
+
+        try
+        {
+            if (Libc.TryLock(_descriptor) != 0)
+            {
+                throw Marshal.GetLastPInvokeError() == Libc.EAGAIN
+                    ? new KvFailedException($"open {directory}: the store is in use by another process")
+                    : Failure("lock");
+            }
+
+            Sequence = Read();
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>The last sequence that is known to have been flushed; 0 where there is no note.</summary>
-    public static ulong Read(string directory)
-    {
-        string path = Path.Combine(directory, FileName);
-        if (!File.Exists(path))
-            return 0;
-
-        ulong sequence = 0;
-        byte[] bytes = File.ReadAllBytes(path);
-        for (int at = 0; at + SlotBytes <= bytes.Length; at += SlotDistance)
-        {
-            var reader = new SpanReader(bytes.AsSpan(at, SlotBytes));
-            ulong magic = reader.U64Little(), noted = reader.U64Little();
-            if (magic == Magic && reader.U32Little() == Crc32C.Compute(bytes.AsSpan(at, 16)))
-                sequence = Math.Max(sequence, noted);
-        }
-
-        return sequence;
-    }
+    public ulong Sequence { get; private set; }
 
     /// <summary>One caller at a time.</summary>
     public void Write(ulong sequence)
@@ -60,9 +62,36 @@ internal sealed unsafe class StableMark : IDisposable
         _slot ^= 1;
         if (Libc.Pwrite(_descriptor, slot, SlotBytes, _slot * SlotDistance) != SlotBytes)
             throw Failure("write");
+        Sequence = sequence;
     }
 
     public void Dispose() => _ = Libc.Close(_descriptor);
+
+    private ulong Read()
+    {
+        ulong sequence = 0;
+        byte* slot = stackalloc byte[SlotBytes];
+        for (int i = 0; i < 2; i++)
+        {
+            nint count = Libc.Pread(_descriptor, slot, SlotBytes, i * SlotDistance);
+            if (count < 0)
+                throw Failure("read");
+            if (count < SlotBytes)
+                continue;
+
+            var reader = new SpanReader(new ReadOnlySpan<byte>(slot, SlotBytes));
+            ulong magic = reader.U64Little(), noted = reader.U64Little();
+            bool whole = magic == Magic && reader.U32Little() == Crc32C.Compute(new ReadOnlySpan<byte>(slot, SlotBytes - sizeof(uint)));
+            if (!whole || noted < sequence)
+                continue;
+
+            // The next note goes to the other slot: the newest is never overwritten.
+            sequence = noted;
+            _slot = i;
+        }
+
+        return sequence;
+    }
 
     private KvFailedException Failure(string operation) => new($"{operation} {_path}: {Libc.Describe(Marshal.GetLastPInvokeError())}");
 }

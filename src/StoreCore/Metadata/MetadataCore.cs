@@ -82,15 +82,12 @@ internal sealed partial class MetadataCore(IMetadataView view)
                     batch.Delete(KvTable.Inodes, MetadataKeys.Inode(key, effects.Inode));
                     break;
                 case OpEffect.PutEntry:
-                {
                     NameRow entry = effects.Entry;
                     batch.Put(KvTable.Names, MetadataKeys.Named(key, effects.Inode, effects.Name), entry.Encode(row));
                     batch.Put(
                         KvTable.Entries, MetadataKeys.Entry(key, effects.Inode, entry.Cookie),
                         new EntryRow(entry.Child, entry.Kind, effects.Name).Encode(row));
                     break;
-                }
-
                 case OpEffect.DeleteEntry:
                     batch.Delete(KvTable.Names, MetadataKeys.Named(key, effects.Inode, effects.Name));
                     batch.Delete(KvTable.Entries, MetadataKeys.Entry(key, effects.Inode, effects.Entry.Cookie));
@@ -111,29 +108,20 @@ internal sealed partial class MetadataCore(IMetadataView view)
                 case OpEffect.Format when sequence == 1:
                     state.FileSystemId = new Guid(effects.Value, bigEndian: true);
                     break;
+                case OpEffect.DeleteRow when record.Kind == OpKind.Repair && effects.Number is > (ulong)KvTable.System and < (ulong)KvTable.OpLog:
+                    batch.Delete((KvTable)effects.Number, effects.Name);
+                    break;
                 default:
                     throw new MetadataException($"op record {sequence} holds the effect {effects.Effect}, which has no place there");
             }
         }
 
         batch.Put(KvTable.OpLog, MetadataKeys.LogRecord(key, sequence), record.Encoded);
-        Trim(sequence, batch);
+        state.Log.Add(sequence, record.Encoded.Length, batch);
         state.Sequence = record.Sequence;
         state.Term = record.Term;
         state.NextInode = record.NextInode;
         state.Inodes = record.Inodes;
-    }
-
-    /// <summary>Now and then removes what is older than the log keeps; by the sequence alone, so that every server does the same.</summary>
-    private static void Trim(ulong sequence, KvBatch batch)
-    {
-        if (sequence % Limits.OpLogTrimRecords != 0 || sequence <= Limits.OpLogKeptRecords)
-            return;
-
-        Span<byte> lower = stackalloc byte[sizeof(ulong)], upper = stackalloc byte[sizeof(ulong)];
-        ulong end = sequence - Limits.OpLogKeptRecords + 1;
-        ulong start = end > Limits.OpLogTrimRecords ? end - Limits.OpLogTrimRecords : 0;
-        batch.DeleteRange(KvTable.OpLog, MetadataKeys.LogRecord(lower, start), MetadataKeys.LogRecord(upper, end));
     }
 
     /// <summary>Fixed for the life of an inode, and another one if the same number were ever given in another term.</summary>

@@ -28,11 +28,13 @@ public struct MetadataState
     /// <summary>Rows in the Inodes table.</summary>
     public ulong Inodes;
 
+    internal OpLogSegments Log;
+
     public readonly bool IsFormatted => Sequence.Value != 0;
 
     // Layout, little-endian: magic "GWMETA" and two zero bytes, format version u32, file system id 16 bytes (big-endian fields, as its text reads), term u64,
-    // sequence u64, next inode u64, inodes u64, CRC32C u32 of all before.
-    private const int RowBytes = 8 + 4 + 16 + 32 + 4;
+    // sequence u64, next inode u64, inodes u64, bytes in the op log's last segment u64, CRC32C u32 of all before.
+    private const int RowBytes = 8 + 4 + 16 + 40 + 4;
 
     private static ReadOnlySpan<byte> Magic => "GWMETA\0\0"u8;
 
@@ -47,20 +49,28 @@ public struct MetadataState
         BinaryPrimitives.WriteUInt64LittleEndian(row[36..], Sequence.Value);
         BinaryPrimitives.WriteUInt64LittleEndian(row[44..], NextInode);
         BinaryPrimitives.WriteUInt64LittleEndian(row[52..], Inodes);
-        BinaryPrimitives.WriteUInt32LittleEndian(row[60..], Crc32C.Compute(row[..60]));
+        BinaryPrimitives.WriteUInt64LittleEndian(row[60..], Log.LastBytes);
+        BinaryPrimitives.WriteUInt32LittleEndian(row[68..], Crc32C.Compute(row[..68]));
         batch.Put(KvTable.System, MetadataKeys.Superblock, row);
     }
 
     /// <summary>Reads the superblock; the default state where there is none.</summary>
     /// <exception cref="MetadataException">It is damaged or of another version.</exception>
-    public static MetadataState Load(IKvStore kv)
+    public static MetadataState Load(IKvStore kv) => Load((table, key) =>
     {
-        Span<byte> row = stackalloc byte[RowBytes];
-        int length = kv.Get(KvTable.System, MetadataKeys.Superblock, row);
-        if (length < 0)
+        int length = kv.Get(table, key, default);
+        byte[] row = new byte[Math.Max(length, 0)];
+        return length < 0 ? null : row[..kv.Get(table, key, row)];
+    });
+
+    internal static MetadataState Load(RowGetter get)
+    {
+        byte[]? found = get(KvTable.System, MetadataKeys.Superblock);
+        if (found is null)
             return default;
-        if (length < 12 || length > RowBytes || !row.StartsWith(Magic))
-            throw new MetadataException($"the metadata superblock is damaged ({length} bytes without its mark)");
+        ReadOnlySpan<byte> row = found;
+        if (row.Length < 12 || !row.StartsWith(Magic))
+            throw new MetadataException($"the metadata superblock is damaged ({row.Length} bytes without its mark)");
 
         uint version = BinaryPrimitives.ReadUInt32LittleEndian(row[8..]);
         if (version != FormatVersion)
@@ -69,10 +79,10 @@ public struct MetadataState
                 $"the metadata has format version {version}, this program knows version {FormatVersion}: use the program that wrote it, or dump and load");
         }
 
-        if (length != RowBytes || BinaryPrimitives.ReadUInt32LittleEndian(row[60..]) != Crc32C.Compute(row[..60]))
+        if (row.Length != RowBytes || BinaryPrimitives.ReadUInt32LittleEndian(row[68..]) != Crc32C.Compute(row[..68]))
             throw new MetadataException("the metadata superblock is damaged (its checksum is wrong)");
 
-        return new MetadataState
+        var state = new MetadataState
         {
             FileSystemId = new Guid(row.Slice(12, 16), bigEndian: true),
             Term = new Term(BinaryPrimitives.ReadUInt64LittleEndian(row[28..])),
@@ -80,5 +90,11 @@ public struct MetadataState
             NextInode = BinaryPrimitives.ReadUInt64LittleEndian(row[44..]),
             Inodes = BinaryPrimitives.ReadUInt64LittleEndian(row[52..]),
         };
+        state.Log.Load(get);
+        state.Log.LastBytes = BinaryPrimitives.ReadUInt64LittleEndian(row[60..]);
+        return state;
     }
 }
+
+/// <summary>Reads one row; null where there is none.</summary>
+internal delegate byte[]? RowGetter(KvTable table, ReadOnlySpan<byte> key);

@@ -19,6 +19,7 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
+                created = default;
                 return FsStatus.Stopped;
             }
         }
@@ -35,6 +36,7 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
+                created = default;
                 return FsStatus.Stopped;
             }
         }
@@ -51,6 +53,7 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
+                record = default;
                 return FsStatus.Stopped;
             }
         }
@@ -67,6 +70,7 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
+                removed = default;
                 return FsStatus.Stopped;
             }
         }
@@ -83,6 +87,7 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
+                removed = default;
                 return FsStatus.Stopped;
             }
         }
@@ -102,6 +107,8 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
+                moved = default;
+                displaced = default;
                 return FsStatus.Stopped;
             }
         }
@@ -118,6 +125,7 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
+                record = default;
                 return FsStatus.Stopped;
             }
         }
@@ -150,6 +158,7 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
+                record = default;
                 return FsStatus.Stopped;
             }
         }
@@ -166,6 +175,7 @@ public sealed partial class MetadataStore
             }
             catch (Exception e) when (StopsWriter(e))
             {
+                record = default;
                 return FsStatus.Stopped;
             }
         }

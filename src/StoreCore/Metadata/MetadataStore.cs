@@ -68,9 +68,7 @@ public sealed partial class MetadataStore : IMetadata
     /// <exception cref="MetadataException">There is metadata already.</exception>
     public static void Format(IKvStore kv, Guid fileSystemId, Timestamp now)
     {
-        if (IsFormatted(kv))
-            throw new MetadataException("the store holds a file system already; it is not formatted again");
-
+        CheckEmpty(kv);
         var core = new MetadataCore(new MetadataReader(kv, new InodeCache(0)));
         MetadataState state = default;
         core.Begin(state, now);
@@ -80,6 +78,19 @@ public sealed partial class MetadataStore : IMetadata
         state.Save(batch);
         kv.Write(batch);
         kv.Sync();
+    }
+
+    /// <summary>Refuses a store with a file system, and one with the remains of a load that did not come to its end.</summary>
+    internal static void CheckEmpty(IKvStore kv)
+    {
+        if (IsFormatted(kv))
+            throw new MetadataException("the store holds a file system already; it is not formatted again");
+        foreach (KvTable table in new[] { KvTable.Inodes, KvTable.Names, KvTable.Entries, KvTable.Xattrs, KvTable.Pending, KvTable.OpLog })
+        {
+            using IKvIterator rows = kv.Iterate(table, default, default);
+            if (rows.Next())
+                throw new MetadataException("the store holds the remains of a load that did not come to its end: delete its directory and begin anew");
+        }
     }
 
     /// <summary>Opens a formatted store after checking that its state and its op log belong together.</summary>

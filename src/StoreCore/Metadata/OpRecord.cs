@@ -58,6 +58,9 @@ internal enum OpEffect : byte
 
     /// <summary>file system id, 16 bytes: only in the first record of a log.</summary>
     Format = 9,
+
+    /// <summary>table u8, length u16, key: written by the offline repair, for rows that no other effect names.</summary>
+    DeleteRow = 10,
 }
 
 /// <summary>
@@ -143,8 +146,10 @@ public readonly ref struct OpRecord
 
         public PendingKind Pending { get; private set; }
 
+        /// <summary>The value of a pending row, or a table.</summary>
         public ulong Number { get; private set; }
 
+        /// <summary>Name of an entry or attribute, or a key.</summary>
         public ReadOnlySpan<byte> Name { get; private set; }
 
         /// <summary>Inode row, attribute value or file system id.</summary>
@@ -167,15 +172,12 @@ public readonly ref struct OpRecord
                     Inode = new InodeId(TakeNumber());
                     break;
                 case OpEffect.PutEntry:
-                {
                     Inode = new InodeId(TakeNumber());
                     ulong cookie = TakeNumber();
                     var child = new InodeId(TakeNumber());
                     Entry = new NameRow(child, cookie, (InodeKind)Take(1)[0]);
                     Name = Take(Take(1)[0]);
                     break;
-                }
-
                 case OpEffect.DeleteEntry:
                     Inode = new InodeId(TakeNumber());
                     Entry = new NameRow(InodeId.None, TakeNumber(), InodeKind.Unknown);
@@ -201,6 +203,10 @@ public readonly ref struct OpRecord
                     break;
                 case OpEffect.Format:
                     Value = Take(16);
+                    break;
+                case OpEffect.DeleteRow:
+                    Number = Take(1)[0];
+                    Name = Take(BinaryPrimitives.ReadUInt16LittleEndian(Take(2)));
                     break;
                 default:
                     throw new MetadataException($"an op record holds the unknown effect {(byte)Effect}");

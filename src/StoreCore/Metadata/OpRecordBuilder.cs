@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using StoreCore.Kv;
 using StoreCore.Primitives;
 
 namespace StoreCore.Metadata;
@@ -107,6 +108,14 @@ internal sealed class OpRecordBuilder
     {
         Tag(OpEffect.Format);
         fileSystemId.TryWriteBytes(Grow(16, out _), bigEndian: true, out _);
+    }
+
+    public void DeleteRow(KvTable table, ReadOnlySpan<byte> key)
+    {
+        Tag(OpEffect.DeleteRow);
+        Byte((byte)table);
+        BinaryPrimitives.WriteUInt16LittleEndian(Grow(2, out _), (ushort)key.Length);
+        key.CopyTo(Grow(key.Length, out _));
     }
 
     private void Tag(OpEffect effect) => Byte((byte)effect);

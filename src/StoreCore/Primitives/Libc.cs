@@ -10,7 +10,7 @@ internal static unsafe partial class Libc
 {
     private const string Library = "libc";
 
-    internal const int EINTR = 4, EIO = 5, ENOENT = 2, EEXIST = 17, ENODEV = 19, EINVAL = 22, EFBIG = 27, ENOSPC = 28, EOPNOTSUPP = 95;
+    internal const int ENOENT = 2, EINTR = 4, EIO = 5, EAGAIN = 11, ENOSPC = 28, EOPNOTSUPP = 95;
 
     internal const int O_RDONLY = 0, O_RDWR = 2, O_CREAT = 0x40, O_CLOEXEC = 0x80000;
 
@@ -47,6 +47,31 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Library, EntryPoint = "posix_fadvise64")]
     internal static partial int FAdvise(int descriptor, long offset, long length, int advice);
+
+    [LibraryImport(Library, EntryPoint = "fcntl64", SetLastError = true)]
+    private static partial int FControl(int descriptor, int command, FLock* argument);
+
+    /// <summary>
+    /// Takes the exclusive lock of the whole file (F_OFD_SETLK), which belongs to this opening of it; EAGAIN where another has it. Not flock: that
+    /// is what .NET's own file streams use among themselves.
+    /// </summary>
+    internal static int TryLock(int descriptor)
+    {
+        const int SetOpenFileLock = 37;
+        FLock whole = new() { Type = 1 }; // F_WRLCK, from 0 to the end
+        return FControl(descriptor, SetOpenFileLock, &whole);
+    }
+
+    /// <summary>struct flock of 64-bit Linux (fcntl.h).</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    private struct FLock
+    {
+        public short Type;
+        public short Whence;
+        public long Start;
+        public long Length;
+        public int Process;
+    }
 
     [LibraryImport(Library, EntryPoint = "unlink", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int Unlink(string path);
