@@ -19,9 +19,14 @@ public sealed unsafe class PosixDisk : IDisk
         _directory = Path.GetFullPath(directory);
         try
         {
-            Directory.CreateDirectory(_directory);
+            if (!Directory.Exists(_directory))
+            {
+                string parent = Directory.CreateDirectory(_directory).Parent!.FullName;
+                if (Libc.FlushDirectory(parent) is var errno and not 0)
+                    throw new DiskException("fsync", parent, errno, Libc.Describe(errno));
+            }
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is not DiskException && e is IOException or UnauthorizedAccessException)
         {
             throw new DiskException("create", _directory, Libc.EIO, e.Message);
         }

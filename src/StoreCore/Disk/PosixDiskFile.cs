@@ -6,8 +6,6 @@ namespace StoreCore.Disk;
 /// <summary>An open file of a <see cref="PosixDisk"/>. Every call is one system call where the kernel does it in one.</summary>
 internal sealed unsafe class PosixDiskFile : IDiskFile
 {
-    private const int SeekEnd = 2;
-
     private readonly string _path;
     private readonly SafeDescriptor _handle;
 
@@ -28,7 +26,7 @@ internal sealed unsafe class PosixDiskFile : IDiskFile
         get
         {
             using Use use = new(_handle);
-            long length = Libc.Seek(use.Descriptor, 0, SeekEnd);
+            long length = Libc.Seek(use.Descriptor, 0, Libc.SEEK_END);
             return length >= 0 ? length : throw Failure("seek", _path);
         }
     }

@@ -124,8 +124,7 @@ internal sealed unsafe class LogExtender(string directory) : IDisposable
 
     private long Length()
     {
-        const int SeekEnd = 2;
-        long length = Libc.Seek(_descriptor, 0, SeekEnd);
+        long length = Libc.Seek(_descriptor, 0, Libc.SEEK_END);
         return length >= 0 ? length : throw Failure("seek", Marshal.GetLastPInvokeError());
     }
 

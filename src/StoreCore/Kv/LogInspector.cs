@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
+using StoreCore.Primitives;
 
 namespace StoreCore.Kv;
 
@@ -6,7 +8,7 @@ namespace StoreCore.Kv;
 /// Decides, before the engine opens a store, what of its write-ahead log counts: everything that was flushed must be there whole, else the store is
 /// refused; of what was not flushed the longest prefix is kept and the rest is cut off, so that the engine finds a log without damage.
 /// </summary>
-internal sealed class LogInspector(string directory, ulong stableSequence, Func<LogInspector.EngineView> askEngine)
+internal sealed unsafe class LogInspector(string directory, ulong stableSequence, Func<LogInspector.EngineView> askEngine)
 {
     /// <summary>What the engine's tables tell: the lowest log file that is still needed, and the last change that tables and log hold together.</summary>
     public readonly record struct EngineView(ulong MinLogNumber, ulong LastSequence);
@@ -40,7 +42,7 @@ internal sealed class LogInspector(string directory, ulong stableSequence, Func<
         }
 
         ulong last = files.Count > 0 ? files.Max(file => file.NextSequence) : 0;
-        if (last <= stableSequence)
+        if (stableSequence > 0 && last <= stableSequence)
         {
             // The tables may hold the rest, if log files were deleted since; else the end of the log is gone.
             ulong known = askEngine().LastSequence;
@@ -85,26 +87,38 @@ internal sealed class LogInspector(string directory, ulong stableSequence, Func<
         return -1;
     }
 
-    private static string Cut(List<LogFile> files, int damaged)
+    /// <summary>Cuts a file behind its last whole record and drops all later ones; stable before the engine builds on it.</summary>
+    private string Cut(List<LogFile> files, int damaged)
     {
         LogFile file = files[damaged];
-        bool more = damaged < files.Count - 1;
-        using (var stream = new FileStream(file.Path, FileMode.Open, FileAccess.Write, FileShare.Read, bufferSize: 0))
-        {
-            stream.SetLength(file.GoodBytes);
-            if (more)
-            {
-                // A piece of a header: tells the engine that changes are missing here, so that it looks whether a table is ahead of them.
-                stream.Position = file.GoodBytes;
-                stream.WriteByte(1);
-            }
+        List<LogFile> later = files[(damaged + 1)..];
+        int descriptor = Libc.Open(file.Path, Libc.O_RDWR | Libc.O_CLOEXEC, 0);
+        if (descriptor < 0)
+            throw Failure("open", file.Path, Marshal.GetLastPInvokeError());
 
-            stream.Flush(flushToDisk: true);
+        try
+        {
+            // A piece of a header: tells the engine that changes are missing here, so that it looks whether a table is ahead of them.
+            byte piece = 1;
+            bool done = Libc.FTruncate(descriptor, file.GoodBytes) == 0
+                && (later.Count == 0 || Libc.Pwrite(descriptor, &piece, 1, file.GoodBytes) == 1)
+                && Libc.FSync(descriptor) == 0;
+            if (!done)
+                throw Failure("cut", file.Path, Marshal.GetLastPInvokeError());
+        }
+        finally
+        {
+            _ = Libc.Close(descriptor);
         }
 
-        foreach (LogFile later in files[(damaged + 1)..])
-            File.Delete(later.Path);
-        files.RemoveRange(damaged + 1, files.Count - damaged - 1);
-        return $"{file.Path}: cut from {file.LengthBytes} to {file.GoodBytes} bytes{(more ? ", later files dropped" : "")}: what followed had not been flushed";
+        // Later files first: a crash in between must leave them behind the damage, not instead of it.
+        foreach (LogFile dropped in Enumerable.Reverse(later))
+            File.Delete(dropped.Path);
+        if (later.Count > 0 && Libc.FlushDirectory(directory) is var errno and not 0)
+            throw Failure("fsync", directory, errno);
+        files.RemoveRange(damaged + 1, later.Count);
+        return $"{file.Path}: cut from {file.LengthBytes} to {file.GoodBytes} bytes{(later.Count > 0 ? ", later files dropped" : "")}: what followed had not been flushed";
     }
+
+    private static KvFailedException Failure(string operation, string path, int errno) => new($"{operation} {path}: {Libc.Describe(errno)}");
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
+using StoreCore.Primitives;
 using static StoreCore.Kv.RocksDbNative;
 
 namespace StoreCore.Kv;
@@ -50,7 +51,7 @@ public sealed unsafe class RocksDbStore : IKvStore
         var store = new RocksDbStore(directory, new RocksDbSettings(options), options.ExtendLog);
         try
         {
-            Directory.CreateDirectory(directory);
+            CreateDirectory(directory);
             store._mark = new StableMark(directory); // the lock: from here on nobody else touches the log
             RefuseHeadless(directory);
             var inspector = new LogInspector(directory, store._mark.Sequence, store.AskReadOnly);
@@ -69,6 +70,17 @@ public sealed unsafe class RocksDbStore : IKvStore
             store.Dispose();
             throw;
         }
+    }
+
+    private static void CreateDirectory(string directory)
+    {
+        if (Directory.Exists(directory))
+            return;
+
+        // The engine flushes what it makes inside; that the directory itself has a name is left to its maker.
+        string parent = Directory.CreateDirectory(directory).Parent!.FullName;
+        if (Libc.FlushDirectory(parent) is var errno and not 0)
+            throw new KvFailedException($"fsync {parent}: {Libc.Describe(errno)}");
     }
 
     /// <summary>The engine would make a new, empty store where its CURRENT file is lost: never where there is data.</summary>
@@ -308,7 +320,7 @@ public sealed unsafe class RocksDbStore : IKvStore
             {
                 long disk = 0;
                 foreach (FileInfo file in new DirectoryInfo(_directory).EnumerateFiles())
-                    disk += file.Length;
+                    disk += LengthOf(file);
 
                 ulong memory = (ulong)rocksdb_cache_get_usage(_settings.Cache);
                 foreach (nint table in _tables)
@@ -319,6 +331,18 @@ public sealed unsafe class RocksDbStore : IKvStore
             {
                 Exit();
             }
+        }
+    }
+
+    private static long LengthOf(FileInfo file)
+    {
+        try
+        {
+            return file.Length;
+        }
+        catch (FileNotFoundException)
+        {
+            return 0; // the engine has deleted it meanwhile
         }
     }
 

@@ -40,6 +40,7 @@ internal sealed unsafe class StableMark : IDisposable
             }
 
             Sequence = Read();
+            Allocate();
         }
         catch
         {
@@ -66,6 +67,13 @@ internal sealed unsafe class StableMark : IDisposable
     }
 
     public void Dispose() => _ = Libc.Close(_descriptor);
+
+    /// <summary>Both slots get their space at once, so that no later note finds the disk full.</summary>
+    private void Allocate()
+    {
+        for (int i = 0; i < 2 && Libc.Seek(_descriptor, 0, Libc.SEEK_END) < SlotDistance + SlotBytes; i++)
+            Write(Sequence);
+    }
 
     private ulong Read()
     {

@@ -16,6 +16,8 @@ internal static unsafe partial class Libc
 
     internal const int FALLOC_FL_KEEP_SIZE = 1, FALLOC_FL_PUNCH_HOLE = 2;
 
+    internal const int SEEK_END = 2;
+
     internal const int POSIX_FADV_RANDOM = 1;
 
     [LibraryImport(Library, EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
@@ -121,6 +123,19 @@ internal static unsafe partial class Libc
 
         [FieldOffset(120)]
         public uint ModifiedNanoseconds;
+    }
+
+    /// <summary>Makes what was created, renamed or deleted in a directory survive the death of the machine.</summary>
+    /// <returns>The errno, or 0.</returns>
+    internal static int FlushDirectory(string path)
+    {
+        int descriptor = Open(path, O_RDONLY | O_CLOEXEC, 0);
+        if (descriptor < 0)
+            return Marshal.GetLastPInvokeError();
+
+        int errno = FSync(descriptor) == 0 ? 0 : Marshal.GetLastPInvokeError();
+        _ = Close(descriptor);
+        return errno;
     }
 
     /// <summary>The C library's words for an error number ("No space left on device").</summary>

@@ -137,6 +137,21 @@ public sealed class LogInspectorTests : IDisposable
         Assert.True(File.Exists(PathOf(2)));
     }
 
+    [Fact]
+    public void Garbage_is_never_taken_for_a_record()
+    {
+        var random = new Random(9);
+        for (int round = 0; round < 200; round++)
+        {
+            byte[] bytes = new byte[random.Next(1, 70_000)];
+            random.NextBytes(bytes);
+            bytes[6] = (byte)random.Next(6);
+            File.WriteAllBytes(PathOf(1), bytes);
+            LogFile found = LogScanner.Scan(PathOf(1), 1);
+            Assert.Equal((0ul, 0L, true), (found.NextSequence, found.GoodBytes, found.IsTorn));
+        }
+    }
+
     private static LogFileWriter Log(int number)
     {
         Assert.InRange(number, 1, 9);
