@@ -127,7 +127,9 @@ internal sealed class FuseLockWaits(IVfs vfs)
             owner.Remove(this);
             var answer = new FuseOutHeader
             {
-                Length = FuseProtocol.OutHeaderBytes, Error = -FuseErrno.From(status), Unique = Unique,
+                Length = FuseProtocol.OutHeaderBytes,
+                Error = -FuseErrno.From(status),
+                Unique = Unique,
             };
             lane.Channel.Send(MemoryMarshal.AsBytes(new ReadOnlySpan<FuseOutHeader>(in answer)));
         }

@@ -3,10 +3,14 @@ namespace Gateway.Fuse;
 /// <summary>
 /// How many threads wait for requests, and how. Pure: it is told what happened and asked what to do; all its figures are here.
 /// <para>Two ways of waiting. <em>Latency</em>: one reader polls the device for a while after each request before it sleeps, the others are
-/// parked; waking an idle processor costs more than any short handler. <em>Bulk</em>: handlers take long (large transfers, cold reads, fsync), so
-/// polling only takes the processor from the applications; several readers sleep in read(2), of which each request wakes one.</para>
+/// parked; waking an idle processor costs more than any short handler. <em>Bulk</em>: handlers take long (cold reads, fsync), so polling
+/// only takes the processor from the applications; several readers sleep in read(2), of which each request wakes one.</para>
+/// <para>Polling pays only where the next request comes soon and the processor is free: it is left off after large transfers, while the
+/// applications take longer than a poll between their requests, and for some time after the poller was put off its processor (then no
+/// processor is idle, and waking is cheap).</para>
 /// Members may be called by several threads at once; a lost update of an average does no harm.
 /// </summary>
+/// <param name="ticksPerSecond">Of the timestamps and durations that are passed in.</param>
 public sealed class FuseReaderPolicy(long ticksPerSecond)
 {
     /// <summary>Most threads of a session. Each has buffers for 1 MiB requests and replies, touched as far as they are used.</summary>
@@ -17,6 +21,18 @@ public sealed class FuseReaderPolicy(long ticksPerSecond)
 
     /// <summary>How long the one reader polls before it sleeps.</summary>
     public int PollMicroseconds { get; init; } = 200;
+
+    /// <summary>Waking a sleeping reader takes about this long: what polling can save at most, and what a gap measured without polling contains.</summary>
+    public int WakeMicroseconds { get; init; } = 100;
+
+    /// <summary>Two asks of the poller further apart than this: something else ran on its processor.</summary>
+    public int PutOffMicroseconds { get; init; } = 60;
+
+    /// <summary>How long polling is left off then.</summary>
+    public int PutOffPauseMilliseconds { get; init; } = 20;
+
+    /// <summary>Transfers from this size on are paced by copying, not by waking.</summary>
+    public int LargeBytes { get; init; } = 128 * 1024;
 
     /// <summary>Handlers expected to take longer than this have another reader released before they start.</summary>
     public int LongMicroseconds { get; init; } = 250;
@@ -32,6 +48,9 @@ public sealed class FuseReaderPolicy(long ticksPerSecond)
 
     private readonly long[] _expected = new long[FuseOpTable.Size];
     private long _average;
+    private long _gap;
+    private long _pausedUntil;
+    private volatile bool _large;
     private volatile bool _bulk;
 
     /// <summary>Readers that should wait in the device now.</summary>
@@ -40,15 +59,38 @@ public sealed class FuseReaderPolicy(long ticksPerSecond)
     public bool Bulk => _bulk;
 
     /// <summary>Ticks to poll before sleeping; 0: sleep at once.</summary>
-    public long PollTicks => _bulk ? 0 : Ticks(PollMicroseconds);
+    public long PollTicks(long now)
+    {
+        if (_bulk || _large || now < Volatile.Read(ref _pausedUntil))
+            return 0;
+
+        long poll = Ticks(PollMicroseconds);
+        return Volatile.Read(ref _gap) <= poll + Ticks(WakeMicroseconds) ? poll : 0;
+    }
 
     /// <summary>Whether another reader is to be released before this operation is handled by the last one that waited.</summary>
     public bool ReleaseBefore(FuseOpcode opcode) =>
         _bulk || ((uint)opcode < FuseOpTable.Size && Volatile.Read(ref _expected[(int)opcode]) > Ticks(LongMicroseconds));
 
-    /// <summary>An operation took this long.</summary>
-    public void Observe(FuseOpcode opcode, long ticks)
+    /// <summary>A request came this long after the reader began to wait for it.</summary>
+    public void Waited(long ticks) =>
+        // One pause of an application counts no more than a few polls that failed.
+        Blend(ref _gap, Math.Min(ticks, 4 * Ticks(PollMicroseconds + WakeMicroseconds)));
+
+    /// <summary>The poller asked at two moments this far apart, without a request between them. True if it had better sleep.</summary>
+    public bool PutOff(long ticksApart, long now)
     {
+        if (ticksApart <= Ticks(PutOffMicroseconds))
+            return false;
+
+        Volatile.Write(ref _pausedUntil, now + PutOffPauseMilliseconds * ticksPerSecond / 1000);
+        return true;
+    }
+
+    /// <summary>An operation that moved this many bytes took this long.</summary>
+    public void Observe(FuseOpcode opcode, int bytes, long ticks)
+    {
+        _large = bytes >= LargeBytes;
         if ((uint)opcode < FuseOpTable.Size)
             Blend(ref _expected[(int)opcode], ticks);
         Blend(ref _average, ticks);

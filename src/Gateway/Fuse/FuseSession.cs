@@ -152,7 +152,7 @@ public sealed partial class FuseSession
             int length = _dispatcher.Dispatch(lane, buffers.Request[..received], buffers.Reply);
             if (length > 0)
                 device.Send(buffers.Reply[..length]);
-            _policy.Observe(opcode, _clock.GetTimestamp() - started);
+            _policy.Observe(opcode, Math.Max(received, length), _clock.GetTimestamp() - started);
             Interlocked.Increment(ref _handled);
 
             if (!WaitAgain())
@@ -163,31 +163,37 @@ public sealed partial class FuseSession
     /// <summary>One request, or a negated errno that ends the session.</summary>
     private int Receive(FuseDevice device, Span<byte> buffer)
     {
+        long began = _clock.GetTimestamp();
         while (true)
         {
             int received = Poll(device, buffer);
             if (received == -FuseErrno.Again)
                 received = device.Receive(buffer, blocking: true);
             // EINTR: a signal. ENOENT: the request was interrupted while it was being read. EAGAIN: another reader took it.
-            if (received is not (-FuseErrno.Interrupted or -FuseErrno.NoEntry or -FuseErrno.Again))
-                return received;
+            if (received is -FuseErrno.Interrupted or -FuseErrno.NoEntry or -FuseErrno.Again)
+                continue;
+            _policy.Waited(_clock.GetTimestamp() - began);
+            return received;
         }
     }
 
     /// <summary>Asks again and again for as long as the policy allows; −EAGAIN where nothing came.</summary>
     private int Poll(FuseDevice device, Span<byte> buffer)
     {
-        long ticks = _policy.PollTicks;
+        long now = _clock.GetTimestamp();
+        long ticks = _policy.PollTicks(now);
         if (ticks == 0 || Interlocked.CompareExchange(ref _polling, 1, 0) != 0)
             return -FuseErrno.Again;
 
         try
         {
-            long end = _clock.GetTimestamp() + ticks;
+            long end = now + ticks;
             while (true)
             {
                 int received = device.Receive(buffer, blocking: false);
-                if (received != -FuseErrno.Again || _clock.GetTimestamp() > end)
+                long before = now;
+                now = _clock.GetTimestamp();
+                if (received != -FuseErrno.Again || now > end || _policy.PutOff(now - before, now))
                     return received;
                 Thread.SpinWait(20);
             }

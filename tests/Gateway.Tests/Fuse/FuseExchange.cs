@@ -36,8 +36,18 @@ internal sealed class FuseExchange : IFuseReplyChannel
     /// <summary>An inode with another value in every field.</summary>
     public static InodeRecord Sample => new()
     {
-        Inode = new InodeId(0x42), Generation = 3, Mode = 0x81A4, Uid = 1000, Gid = 1001, Links = 2, Device = 0x12345678, SizeBytes = 5000,
-        AllocatedBytes = 8192, Accessed = new Timestamp(100, 1), Modified = new Timestamp(-200, 2), Changed = new Timestamp(300, 3),
+        Inode = new InodeId(0x42),
+        Generation = 3,
+        Mode = 0x81A4,
+        Uid = 1000,
+        Gid = 1001,
+        Links = 2,
+        Device = 0x12345678,
+        SizeBytes = 5000,
+        AllocatedBytes = 8192,
+        Accessed = new Timestamp(100, 1),
+        Modified = new Timestamp(-200, 2),
+        Changed = new Timestamp(300, 3),
         Born = new Timestamp(50, 4),
     };
 

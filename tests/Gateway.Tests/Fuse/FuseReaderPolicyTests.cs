@@ -4,15 +4,15 @@ namespace Gateway.Tests.Fuse;
 
 public sealed class FuseReaderPolicyTests
 {
-    private static FuseReaderPolicy Policy() => new(1_000_000) { BulkMicroseconds = 150, LongMicroseconds = 250, PollMicroseconds = 100, BulkReaders = 2 };
+    private static FuseReaderPolicy Policy() => new(1_000_000) { BulkMicroseconds = 150, LongMicroseconds = 250, PollMicroseconds = 100, WakeMicroseconds = 50, BulkReaders = 2 };
 
     [Fact]
     public void ShortOperationsHaveOnePollingReader()
     {
         FuseReaderPolicy policy = Policy();
         for (int i = 0; i < 100; i++)
-            policy.Observe(FuseOpcode.Lookup, 10);
-        Assert.Equal((1, 100, false), (policy.Receivers, policy.PollTicks, policy.ReleaseBefore(FuseOpcode.Lookup)));
+            policy.Observe(FuseOpcode.Lookup, 40, 10);
+        Assert.Equal((1, 100, false), (policy.Receivers, policy.PollTicks(0), policy.ReleaseBefore(FuseOpcode.Lookup)));
     }
 
     [Fact]
@@ -20,11 +20,11 @@ public sealed class FuseReaderPolicyTests
     {
         FuseReaderPolicy policy = Policy();
         for (int i = 0; i < 100; i++)
-            policy.Observe(FuseOpcode.Write, 600);
-        Assert.Equal((2, 0, true), (policy.Receivers, policy.PollTicks, policy.ReleaseBefore(FuseOpcode.Lookup)));
+            policy.Observe(FuseOpcode.Write, 4096, 600);
+        Assert.Equal((2, 0, true), (policy.Receivers, policy.PollTicks(0), policy.ReleaseBefore(FuseOpcode.Lookup)));
         for (int i = 0; i < 100; i++)
-            policy.Observe(FuseOpcode.Write, 10);
-        Assert.Equal((1, 100), (policy.Receivers, policy.PollTicks));
+            policy.Observe(FuseOpcode.Write, 4096, 10);
+        Assert.Equal((1, 100), (policy.Receivers, policy.PollTicks(0)));
     }
 
     [Fact]
@@ -33,14 +33,38 @@ public sealed class FuseReaderPolicyTests
         FuseReaderPolicy policy = Policy();
         for (int i = 0; i < 30; i++)
         {
-            policy.Observe(FuseOpcode.FSync, 5000);
+            policy.Observe(FuseOpcode.FSync, 40, 5000);
             for (int j = 0; j < 100; j++)
-                policy.Observe(FuseOpcode.Write, 10);
+                policy.Observe(FuseOpcode.Write, 4096, 10);
         }
 
         Assert.False(policy.Bulk);
         Assert.True(policy.ReleaseBefore(FuseOpcode.FSync));
         Assert.False(policy.ReleaseBefore(FuseOpcode.Write));
         Assert.False(policy.ReleaseBefore((FuseOpcode)9999));
+    }
+
+    [Fact]
+    public void PollingIsLeftOffWhereItCannotPay()
+    {
+        FuseReaderPolicy policy = Policy();
+        policy.Observe(FuseOpcode.Write, 1 << 20, 10);
+        Assert.Equal(0, policy.PollTicks(0)); // large transfers
+        policy.Observe(FuseOpcode.Write, 4096, 10);
+        Assert.Equal(100, policy.PollTicks(0));
+
+        policy.Waited(10_000_000);
+        Assert.Equal(100, policy.PollTicks(0)); // one pause
+        for (int i = 0; i < 10; i++)
+            policy.Waited(2000);
+        Assert.Equal(0, policy.PollTicks(0)); // applications that do something else between requests
+        for (int i = 0; i < 20; i++)
+            policy.Waited(90);
+        Assert.Equal(100, policy.PollTicks(0));
+
+        Assert.False(policy.PutOff(5, 1000));
+        Assert.True(policy.PutOff(3000, 1000)); // another ran on this processor
+        Assert.Equal(0, policy.PollTicks(1001));
+        Assert.Equal(100, policy.PollTicks(1000 + 20_000));
     }
 }
