@@ -625,18 +625,13 @@ public sealed partial class FileSystemVfs
         attributes = default;
         lock (state)
         {
-            bool cut = change.SizeBytes < state.SizeBytes;
-            FsStatus status = FsStatus.Ok;
-            if (cut && state.SizeDirty)
-                status = _recorder.Record(state); // the metadata must know what there is to cut
-            if (status == FsStatus.Ok)
-                status = Gone(_metadata.SetAttributes(caller, state.Inode, change, out attributes));
+            FsStatus status = Gone(_metadata.SetAttributes(caller, state.Inode, change, out attributes));
             if (status != FsStatus.Ok)
                 return status;
 
-            state.SizeBytes = state.RecordedSizeBytes = change.SizeBytes;
+            state.SizeBytes = change.SizeBytes;
             TakeTimes(state, change.Mask | AttributeMask.Modified, attributes);
-            if (cut)
+            if ((attributes.Flags & InodeFlags.Truncating) != 0)
             {
                 status = _data.Truncate(state.Inode, change.SizeBytes, out long delta);
                 if (status != FsStatus.Ok)

@@ -45,9 +45,6 @@ internal sealed class InodeState(InodeId inode)
     public Timestamp Modified;
     public Timestamp Changed;
 
-    /// <summary>The size that the metadata has.</summary>
-    public ulong RecordedSizeBytes;
-
     /// <summary>The inode stands on the pending list as <see cref="PendingKind.SizeUnrecorded"/>.</summary>
     public bool Marked;
 
@@ -73,7 +70,7 @@ internal sealed class InodeState(InodeId inode)
     /// <summary>Takes over what the metadata holds. Under the monitor.</summary>
     public void Load(in InodeRecord record)
     {
-        SizeBytes = RecordedSizeBytes = record.SizeBytes;
+        SizeBytes = record.SizeBytes;
         AllocatedBytes = record.AllocatedBytes;
         Accessed = record.Accessed;
         Modified = record.Modified;
@@ -117,7 +114,6 @@ internal sealed class InodeState(InodeId inode)
     /// <summary>The update has been applied. Under the same hold of the monitor as <see cref="TakeUpdate"/>.</summary>
     public void Recorded(in SizeUpdate update)
     {
-        RecordedSizeBytes = update.SizeBytes;
         SizeDirty = TimesDirty = false;
         if (update.Final)
             Marked = false;

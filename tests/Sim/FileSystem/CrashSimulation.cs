@@ -45,7 +45,7 @@ public sealed class CrashSimulation(int seed)
         }
         catch (Exception e) when (e is not SimulationFailedException)
         {
-            throw new SimulationFailedException($"seed {seed}, after {Crashes} crashes: {e.Message}", e);
+            throw new SimulationFailedException($"seed {seed}, after {Crashes} crashes: {e.Message}\n{string.Join('\n', _trace)}", e);
         }
     }
 
@@ -62,13 +62,25 @@ public sealed class CrashSimulation(int seed)
         }
         catch (SimPowerCutException)
         {
+            Trace("power cut");
             // The midst of an operation: as good a moment as any.
         }
 
+        Trace(kill ? "kill" : "crash");
         _machine = kill ? _machine.Kill() : _machine.Crash();
         _opens.Clear();
         Adopt();
         _machine.CheckConsistent();
+    }
+
+    /// <summary>The last operations, for whoever reads a failure.</summary>
+    private readonly Queue<string> _trace = [];
+
+    private void Trace(string operation)
+    {
+        if (_trace.Count == 60)
+            _trace.Dequeue();
+        _trace.Enqueue(operation);
     }
 
     private void Operate()
@@ -100,14 +112,17 @@ public sealed class CrashSimulation(int seed)
                 SyncFile();
                 break;
             case 17:
+                Trace("sync");
                 Must(_machine.Vfs.SyncAll());
                 Synced();
                 break;
             case 18:
+                Trace("reap");
                 _machine.Vfs.ReapStep(out FsStatus status);
                 Must(status);
                 break;
             default:
+                Trace("maintain");
                 _machine.Maintain();
                 break;
         }
@@ -119,6 +134,7 @@ public sealed class CrashSimulation(int seed)
         if (_names.ContainsKey(name))
             return;
         Possible(name);
+        Trace($"create {name}");
         VfsOpenFlags flags = VfsOpenFlags.Write | VfsOpenFlags.Exclusive;
         NoteNext(name);
         Must(_machine.Vfs.Create(User, parent, bytes, new NewInode { Mode = 0x81A4 }, flags, out InodeRecord made, out _));
@@ -145,6 +161,7 @@ public sealed class CrashSimulation(int seed)
         var data = new byte[_random.Next(3) switch { 0 => _random.Next(1, 200), 1 => Limits.ChunkSizeBytes, _ => _random.Next(1, 150_000) }];
         _random.NextBytes(data);
         VfsWriteFlags flags = _random.Next(8) == 0 ? VfsWriteFlags.Stable : VfsWriteFlags.None;
+        Trace($"write {file.Inode} {offset}+{data.Length} {flags}");
         file.Write(offset, data); // before: what is cut short may be there or not
         Must(_machine.Vfs.Write(User, file.Inode, (ulong)offset, data, flags, out int written));
         Ensure(written == data.Length, "a short write without an error");
@@ -157,6 +174,7 @@ public sealed class CrashSimulation(int seed)
         if (PickFile() is not { } file)
             return;
         long size = _random.Next(3) switch { 0 => 0, 1 => _random.NextInt64(file.Size + 1), _ => _random.Next(400_000) };
+        Trace($"truncate {file.Inode} {file.Size} to {size}");
         file.Truncate(size);
         AttributeChange change = new() { Mask = AttributeMask.Size, SizeBytes = (ulong)size };
         Must(_machine.Vfs.SetAttributes(User, file.Inode, change, out InodeRecord after));
@@ -168,6 +186,7 @@ public sealed class CrashSimulation(int seed)
         if (PickFile() is not { } file)
             return;
         long offset = _random.Next(300_000), length = _random.Next(1, 200_000);
+        Trace($"punch {file.Inode} {offset}+{length}");
         file.Punch(offset, length);
         Must(_machine.Vfs.Allocate(User, file.Inode, VfsAllocateMode.PunchHole | VfsAllocateMode.KeepSize, (ulong)offset, (ulong)length));
     }
@@ -178,6 +197,7 @@ public sealed class CrashSimulation(int seed)
         if (!_names.TryGetValue(name, out InodeId inode))
             return;
         Possible(name);
+        Trace($"unlink {name} {inode}");
         _allowed[name].Add(InodeId.None);
         Must(_machine.Vfs.Unlink(User, parent, bytes));
         SetName(name, InodeId.None);
@@ -199,6 +219,7 @@ public sealed class CrashSimulation(int seed)
         _allowed[from].Add(InodeId.None);
         _allowed[to].Add(inode);
         _names.TryGetValue(to, out InodeId displaced);
+        Trace($"rename {from} {inode} to {to} {displaced}");
         Must(_machine.Vfs.Rename(User, fromParent, fromBytes, toParent, toBytes, RenameFlags.None));
         SetName(from, InodeId.None);
         SetName(to, inode);
@@ -214,6 +235,7 @@ public sealed class CrashSimulation(int seed)
     {
         if (PickFile() is not { } file)
             return;
+        Trace($"fsync {file.Inode}");
         Must(_machine.Vfs.Sync(file.Inode, dataOnly: _random.Next(2) == 0));
 
         // One log for everything: what was applied before this flush is stable with it. Only other files' sizes wait for their own record,

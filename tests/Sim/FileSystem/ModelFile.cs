@@ -20,11 +20,12 @@ internal sealed class ModelFile(InodeId inode)
     private readonly SortedDictionary<long, Page> _pages = [];
     private readonly List<long> _sizes = [0];
 
+    /// <summary>Writes since the last sync that made the file longer: any number of their chunks may have reached the disk.</summary>
+    private readonly List<(long From, long To)> _extensions = [];
+
     public InodeId Inode { get; } = inode;
 
     public long Size { get; private set; }
-
-    public IEnumerable<long> Sizes => _sizes;
 
     public void Write(long offset, ReadOnlySpan<byte> data)
     {
@@ -39,7 +40,10 @@ internal sealed class ModelFile(InodeId inode)
         }
 
         if (offset + data.Length > Size)
+        {
+            _extensions.Add((offset, offset + data.Length));
             SetSize(offset + data.Length);
+        }
     }
 
     public void Punch(long offset, long length) => Zero(offset, Math.Min(offset + length, Size));
@@ -54,6 +58,7 @@ internal sealed class ModelFile(InodeId inode)
     public void Synced()
     {
         _sizes.Clear();
+        _extensions.Clear();
         _sizes.Add(Size);
         foreach (Page page in _pages.Values)
         {
@@ -79,7 +84,8 @@ internal sealed class ModelFile(InodeId inode)
     /// <summary>Takes over what stands there after a crash; tells what could not be (null: nothing).</summary>
     public string? Adopt(long size, Func<long, int, byte[]> read)
     {
-        if (!_sizes.Contains(size))
+        bool torn = size % Limits.ChunkSizeBytes == 0 && _extensions.Exists(e => e.From <= size && size < e.To);
+        if (!torn && !_sizes.Contains(size))
             return $"inode {Inode}: size {size} is none of {string.Join(", ", _sizes)}";
         foreach ((long index, Page page) in _pages)
         {
@@ -87,7 +93,8 @@ internal sealed class ModelFile(InodeId inode)
             int length = (int)Math.Clamp(size - start, 0, Limits.ChunkSizeBytes);
             byte[] actual = read(start, length);
             if (!page.Allowed.Exists(a => a.AsSpan(0, length).SequenceEqual(actual)))
-                return $"inode {Inode}: page {index} ({length} bytes of it) holds none of its {page.Allowed.Count} contents since the last sync";
+                return $"inode {Inode}: page {index} ({length} bytes of it) holds none of its {page.Allowed.Count} contents since the last sync, but "
+                    + (actual.AsSpan().IndexOfAnyExcept((byte)0) < 0 ? "zeros" : $"other bytes from {actual.AsSpan().IndexOfAnyExcept((byte)0)} on");
             page.Current = new byte[Limits.ChunkSizeBytes];
             actual.CopyTo(page.Current, 0);
         }
