@@ -75,6 +75,8 @@ internal sealed class FileData(IBlockStore blocks)
 
     public FsStatus Sync() => blocks.Sync();
 
+    public void Join(ISyncParticipant participant) => blocks.Join(participant);
+
     public BlockSpace Space => blocks.Space;
 
     /// <summary>The block that holds an offset, the place within it, and how much of <paramref name="lengthBytes"/> lies in it.</summary>

@@ -211,16 +211,12 @@ public sealed partial class FileSystemVfs
     {
         if (_inodes.Find(inode) is { } state)
         {
-            FsStatus status = FsStatus.Ok;
             lock (state)
             {
                 if (!dataOnly || state.SizeDirty)
-                    status = _recorder.Record(state);
+                    _recorder.Request(state);
                 state.LastSyncTimestamp = _clock.GetTimestamp();
             }
-
-            if (status != FsStatus.Ok)
-                return status;
         }
 
         return _data.Sync();
@@ -531,6 +527,7 @@ public sealed partial class FileSystemVfs
     /// <summary>Takes note of a change of data. Under the monitor.</summary>
     private void Changed(InodeState state, ulong end, long allocatedDelta, bool touch)
     {
+        state.LastWriteFlush = _recorder.LastFlush;
         if (end > state.SizeBytes)
         {
             state.SizeBytes = end;
@@ -637,6 +634,7 @@ public sealed partial class FileSystemVfs
                 if (status != FsStatus.Ok)
                     return status;
                 state.AllocatedBytes += delta;
+                state.LastWriteFlush = _recorder.LastFlush;
                 status = _metadata.TruncateDone(state.Inode, state.AllocatedBytes);
                 attributes.AllocatedBytes = state.AllocatedBytes;
             }

@@ -25,6 +25,7 @@ public sealed partial class FileSystemVfs : IVfs
         _clock = clock;
         _data = new FileData(blocks);
         _recorder = new SizeRecorder(metadata, _inodes);
+        _data.Join(_recorder);
         _reaper = new Reaper(metadata, _data, _inodes, _locks);
     }
 
@@ -42,8 +43,8 @@ public sealed partial class FileSystemVfs : IVfs
     /// <summary>Records what is dirty and makes all that was applied stable: what bounds the age of unstable data.</summary>
     public FsStatus SyncAll()
     {
-        FsStatus status = _recorder.RecordAll();
-        return status == FsStatus.Ok ? _data.Sync() : status;
+        _recorder.RequestAll();
+        return _data.Sync();
     }
 
     /// <summary>Frees some of what was unlinked; true where there is more to do.</summary>
@@ -248,9 +249,9 @@ public sealed partial class FileSystemVfs : IVfs
     {
         BlockSpace space = _data.Space;
         (ulong used, ulong free) = _metadata.InodeCounts;
-        ulong total = (ulong)Math.Max(0, space.TotalBytes);
-        ulong taken = (ulong)Math.Clamp(space.UsedBytes, 0, space.TotalBytes);
-        return new VfsSpace(total, total - taken, (ulong)Math.Max(0, space.AvailableBytes), used + free, free);
+        // Others use the same disk: what they hold is neither ours nor free, so it is left out and df's columns add up.
+        ulong taken = (ulong)Math.Max(0, space.UsedBytes), available = (ulong)Math.Max(0, space.AvailableBytes);
+        return new VfsSpace(taken + available, available, available, used + free, free);
     }
 
     public void Subscribe(IVfsObserver observer) => _observers.Add(observer);

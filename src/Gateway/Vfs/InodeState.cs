@@ -57,6 +57,9 @@ internal sealed class InodeState(InodeId inode)
     /// <summary>Waits in the recorder's queue.</summary>
     public bool Queued;
 
+    /// <summary>The flush (counted by the recorder) that had last begun when the data was last changed: only a later one has it on the disk.</summary>
+    public long LastWriteFlush;
+
     /// <summary>Clock ticks of the last fsync; 0 for never. A file that is synced will be synced again soon.</summary>
     public long LastSyncTimestamp;
 
@@ -99,8 +102,11 @@ internal sealed class InodeState(InodeId inode)
         }
     }
 
-    /// <summary>What is to be recorded now; final when nothing can be in flight behind it. Under the monitor.</summary>
-    public SizeUpdate TakeUpdate() => new()
+    /// <summary>
+    /// What is to be recorded now, in flush number <paramref name="flush"/>; final when nothing can be in flight behind it and all data is on the disk.
+    /// Under the monitor.
+    /// </summary>
+    public SizeUpdate TakeUpdate(long flush) => new()
     {
         Inode = Inode,
         SizeBytes = SizeBytes,
@@ -108,7 +114,7 @@ internal sealed class InodeState(InodeId inode)
         Accessed = Accessed,
         Modified = Modified,
         Changed = Changed,
-        Final = WriteOpens == 0 && WritesInFlight == 0,
+        Final = WriteOpens == 0 && WritesInFlight == 0 && LastWriteFlush < flush,
     };
 
     /// <summary>The update has been applied. Under the same hold of the monitor as <see cref="TakeUpdate"/>.</summary>

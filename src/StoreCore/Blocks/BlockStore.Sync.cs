@@ -10,6 +10,9 @@ public sealed partial class BlockStore
     private long _flushesStarted;
     private long _flushesDone;
     private bool _flushing;
+    private ISyncParticipant? _participant;
+
+    public void Join(ISyncParticipant participant) => _participant = participant;
 
     /// <summary>
     /// One caller flushes for all who came before it started; who comes later waits for the next. Nothing is retried: after a failure the
@@ -43,7 +46,7 @@ public sealed partial class BlockStore
         {
             // Whoever waits for this flush must not take it for done, whatever ended it.
             if (status != FsStatus.Ok)
-                Stop("a flush was broken off");
+                Stop($"a flush was broken off ({status})");
             lock (_flushLock)
             {
                 _flushing = false;
@@ -57,16 +60,17 @@ public sealed partial class BlockStore
     {
         try
         {
+            _participant?.SyncBegins();
             SyncWindow? window = _index.CloseWindow();
-            if (window is null)
-            {
-                _kv.Sync();
-                return FsStatus.Ok;
-            }
-
-            foreach (Volume volume in window.Dirty)
+            foreach (Volume volume in window?.Dirty ?? [])
                 volume.File.Sync();
+            FsStatus status = _participant?.DataStable() ?? FsStatus.Ok;
+            if (status != FsStatus.Ok)
+                return status;
             _kv.Sync();
+            if (window is null)
+                return FsStatus.Ok;
+
             _index.FinishWindow(window);
             foreach (ChunkRun run in window.Freed)
                 _allocator.Release(run);

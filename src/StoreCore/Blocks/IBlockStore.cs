@@ -50,8 +50,24 @@ public interface IBlockStore : IDisposable
     /// <summary>Makes every change applied before this call stable. Concurrent callers share flushes. Also flushes the shared key-value log.</summary>
     FsStatus Sync();
 
+    /// <summary>Lets the user of the store add to the shared log between the two halves of each <see cref="Sync"/>. One participant; before the first Sync.</summary>
+    void Join(ISyncParticipant participant);
+
     /// <summary>Space as clients may use it, in bytes: the reserve that keeps deletes and recovery possible is not available.</summary>
     BlockSpace Space { get; }
+}
+
+/// <summary>
+/// Has records (file sizes) that may reach the log only when the data they speak of is on the disk, and that are to be stable with the same flush.
+/// Called by whichever thread does the flush, one at a time.
+/// </summary>
+public interface ISyncParticipant
+{
+    /// <summary>A flush begins: data applied before this moment will be on the disk when <see cref="DataStable"/> is called.</summary>
+    void SyncBegins();
+
+    /// <summary>What is applied to the log now becomes stable with this flush. A status other than Ok ends the flush with it.</summary>
+    FsStatus DataStable();
 }
 
 /// <summary>Bytes: all, used by blocks, and what can still be written.</summary>

@@ -41,7 +41,7 @@ internal sealed class ModelFile(InodeId inode)
 
         if (offset + data.Length > Size)
         {
-            _extensions.Add((offset, offset + data.Length));
+            _extensions.Add((offset / Limits.ChunkSizeBytes * Limits.ChunkSizeBytes, offset + data.Length));
             SetSize(offset + data.Length);
         }
     }
