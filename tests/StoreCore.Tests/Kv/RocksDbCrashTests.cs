@@ -192,6 +192,66 @@ public sealed class RocksDbCrashTests : IDisposable
     }
 
     [Fact]
+    public void Zeros_ahead_of_the_log_never_overwrite_what_threads_write_meanwhile()
+    {
+        const int Threads = 4, Rounds = 250;
+        string at = _directory["a"];
+        var failures = new List<Exception>();
+        using (RocksDbStore store = RocksDbStore.Open(at, Options))
+        {
+            Thread[] threads = [.. Enumerable.Range(0, Threads).Select(id => new Thread(() =>
+            {
+                try
+                {
+                    var random = new Random(id);
+                    var batch = new KvBatch();
+                    for (int i = 0; i < Rounds; i++)
+                    {
+                        byte[] value = new byte[random.Next(1, 9000)];
+                        Array.Fill(value, (byte)(id + 1));
+                        batch.Clear();
+                        batch.Put(KvTable.OpLog, Key(id * Rounds + i), value);
+                        store.Write(batch);
+                        if (random.Next(3) == 0)
+                            store.Sync();
+                    }
+
+                    store.Sync();
+                }
+                catch (Exception e)
+                {
+                    lock (failures)
+                        failures.Add(e);
+                }
+            }))];
+            foreach (Thread thread in threads)
+                thread.Start();
+            foreach (Thread thread in threads)
+                thread.Join();
+            Assert.Empty(failures);
+
+            // A log begun within the last tick of the directory's coarse time is noticed a tick later.
+            Thread.Sleep(20);
+            int count = 0;
+            Fill(store, ref count, 1, 1, 100);
+            store.Sync();
+            CopyDirectory(at, at + "x");
+        }
+
+        LogFile log = LiveLog(at + "x");
+        Assert.False(log.IsTorn);
+        Assert.True(log.LengthBytes > log.GoodBytes, "no zeros were written ahead");
+        using RocksDbStore again = RocksDbStore.Open(at + "x", Options);
+        using IKvIterator rows = again.Iterate(KvTable.OpLog, [], []);
+        for (int i = 0; i < Threads * Rounds; i++)
+        {
+            Assert.True(rows.Next());
+            Assert.Equal(i, BinaryPrimitives.ReadInt32BigEndian(rows.Key));
+            Assert.False(rows.Value.ContainsAnyExcept((byte)(i / Rounds + 1)));
+        }
+    }
+
+    [Fact]
     public void Old_logs_that_come_back_do_no_harm()
     {
         string at = _directory["a"], log = "";
