@@ -67,12 +67,16 @@ internal sealed class BlockChecker(IKvStore kv, VolumeSet volumes, ChunkReader r
     private readonly KvBatch _repairs = new();
     private readonly HashSet<SegmentKey> _undone = [];
     private readonly Dictionary<uint, ChunkBitmap> _references = [];
+    private Volume[] _volumes = [];
     private InodeUsage _usage;
 
     public BlockCheckReport Run(Action<InodeUsage>? onInode)
     {
         using IKvSnapshot snapshot = kv.Snapshot();
-        foreach (Volume volume in volumes.All)
+
+        // Volumes that are added from here on hold nothing of the snapshot.
+        _volumes = volumes.All.ToArray();
+        foreach (Volume volume in _volumes)
             _references.Add(volume.Id, new ChunkBitmap(volume.Chunks));
         LoadUndone(snapshot);
         CheckSegments(snapshot, onInode);
@@ -217,7 +221,7 @@ internal sealed class BlockChecker(IKvStore kv, VolumeSet volumes, ChunkReader r
     private void CheckSpace(IKvSnapshot snapshot)
     {
         var marked = new Dictionary<uint, ChunkBitmap>();
-        foreach (Volume volume in volumes.All)
+        foreach (Volume volume in _volumes)
             marked.Add(volume.Id, new ChunkBitmap(volume.Chunks));
 
         using (IKvIterator rows = kv.Iterate(KvTable.Space, [], [], snapshot))
@@ -248,7 +252,7 @@ internal sealed class BlockChecker(IKvStore kv, VolumeSet volumes, ChunkReader r
             }
         }
 
-        foreach (Volume volume in volumes.All)
+        foreach (Volume volume in _volumes)
             CompareSpace(volume, _references[volume.Id], marked[volume.Id]);
     }
 

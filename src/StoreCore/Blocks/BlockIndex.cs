@@ -35,6 +35,16 @@ internal sealed class BlockIndex(IKvStore kv, VolumeSet volumes, BlockStoreOptio
         }
     }
 
+    /// <summary>Segments whose older rows the open window keeps.</summary>
+    public int OpenSegments
+    {
+        get
+        {
+            lock (_commit)
+                return _open.Undo.Count;
+        }
+    }
+
     /// <summary>Told of every segment after a commit that left inline data or scattered pieces in it. Called under the commit lock.</summary>
     public SegmentCommitted? Committed { get; set; }
 

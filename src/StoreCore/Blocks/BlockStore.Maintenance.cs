@@ -30,30 +30,37 @@ public sealed partial class BlockStore
         try
         {
             lock (_maintenanceLock)
-            {
-                long punched = PunchStale(PunchRuns);
-                long moved = 0;
-                bool more = punched > 0;
-                while (moved < budgetBytes && _settleQueue.TryTake(out SegmentKey key))
-                {
-                    FsStatus status = Settle(key, out long movedBytes);
-                    if (status is FsStatus.Stopped or FsStatus.NoSpace)
-                        return status;
-                    moved += movedBytes;
-                    more = true;
-                }
-
-                if (moved < budgetBytes)
-                    more |= Sweep(budgetBytes - moved);
-                report = new MaintenanceReport(moved, punched, more);
-            }
-
-            return FsStatus.Ok;
+                return MaintainUnderLock(budgetBytes, ref report);
         }
         catch (Exception e) when (IsExpected(e))
         {
             return Handle(e);
         }
+    }
+
+    private FsStatus MaintainUnderLock(long budgetBytes, ref MaintenanceReport report)
+    {
+        // What a window holds in memory is bounded by flushing it, where nobody else does.
+        if (_index.OpenSegments > _options.MaxWindowSegments && Sync() == FsStatus.Stopped)
+            return FsStatus.Stopped;
+
+        long punched = PunchStale(PunchRuns);
+        report = new MaintenanceReport(0, punched, punched > 0);
+        while (report.MovedBytes < budgetBytes && _settleQueue.TryTake(out SegmentKey key))
+        {
+            FsStatus status = Settle(key, out long movedBytes);
+            if (status is FsStatus.Stopped or FsStatus.NoSpace)
+                return status;
+            report = report with { MovedBytes = report.MovedBytes + movedBytes, HasMore = true };
+        }
+
+        if (report.MovedBytes < budgetBytes && Sweep(budgetBytes - report.MovedBytes))
+            report = report with { HasMore = true };
+
+        bool runsLow = _volumes.All.Length > 0 && _allocator.FreeChunks < _options.ChunksPerVolume / 4;
+        if (runsLow && _guard.Space.AvailableBytes > Limits.BlockSizeBytes)
+            _volumes.Prepare();
+        return FsStatus.Ok;
     }
 
     /// <summary>Punches at most so many runs of free space; returns the bytes given back.</summary>

@@ -43,6 +43,9 @@ public sealed record BlockStoreOptions
     /// <summary>Segments waiting for background work that are remembered (some 50 bytes each); what does not fit is found by the next sweep.</summary>
     public int MaxWaitingSegments { get; init; } = 256 * 1024;
 
+    /// <summary>Background work flushes by itself when more segments than this (8 GiB of data) have changed since the last flush: each costs some 50 bytes until then.</summary>
+    public int MaxWindowSegments { get; init; } = 64 * 1024;
+
     /// <summary>Faults that are remembered one by one; beyond this they are only counted.</summary>
     public int MaxRememberedFaults { get; init; } = 256;
 

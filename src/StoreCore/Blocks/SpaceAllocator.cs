@@ -27,6 +27,16 @@ internal sealed class SpaceAllocator(VolumeSet volumes)
     /// <summary>Free chunks whose disk space has not been given back yet.</summary>
     public long StaleChunks => Volatile.Read(ref _staleChunks);
 
+    /// <summary>Chunks that can be taken at once, in all volumes.</summary>
+    public long FreeChunks
+    {
+        get
+        {
+            lock (_lock)
+                return CountFree();
+        }
+    }
+
     /// <summary>
     /// Takes <paramref name="count"/> chunks in as few runs as can be had and returns the number of runs; 0 where there is no space (then nothing
     /// is taken). <paramref name="runs"/> needs room for <paramref name="count"/> runs.

@@ -5,7 +5,7 @@ namespace StoreCore.Blocks;
 
 /// <summary>
 /// The volume files of a store: opened and checked at start, added as space is needed. The list only grows; reading it needs no lock, adding is
-/// done under the allocator's.
+/// done under the allocator's, making a file under one of its own.
 /// </summary>
 internal sealed class VolumeSet : IDisposable
 {
@@ -14,6 +14,8 @@ internal sealed class VolumeSet : IDisposable
     private readonly IDisk _disk;
     private readonly BlockStoreOptions _options;
     private readonly Dictionary<uint, IDiskFile> _unfinished = [];
+    private readonly Lock _making = new();
+    private Volume? _spare;
     private Volume[] _all = [];
 
     // By id, with gaps where a volume is missing.
@@ -61,11 +63,35 @@ internal sealed class VolumeSet : IDisposable
         }
     }
 
-    /// <summary>Makes the next volume; false where the store has as many as its capacity can fill.</summary>
+    /// <summary>Adds a volume; false where the store has as many as its capacity can fill.</summary>
     /// <exception cref="DiskException">The file could not be made; the disk is full, for one.</exception>
     /// <exception cref="BlockStoreException">It could not be flushed: the store must stop.</exception>
     public bool TryAdd()
     {
+        lock (_making)
+        {
+            if (!MakeSpare())
+                return false;
+
+            Add(_spare!);
+            _spare = null;
+            return true;
+        }
+    }
+
+    /// <summary>Makes the next volume ahead of its need, so that no write waits for the flush of its header. Exceptions as of <see cref="TryAdd"/>.</summary>
+    public void Prepare()
+    {
+        lock (_making)
+            MakeSpare();
+    }
+
+    /// <summary>Under the lock of making; true where there is a spare volume now.</summary>
+    private bool MakeSpare()
+    {
+        if (_spare is not null)
+            return true;
+
         long capacity = Math.Min(_options.CapacityLimitBytes, _disk.Space.TotalBytes);
         if (_all.Length >= capacity / _options.VolumeSizeBytes + 1)
             return false;
@@ -86,7 +112,7 @@ internal sealed class VolumeSet : IDisposable
             throw;
         }
 
-        Add(new Volume(id, file, _options.ChunksPerVolume));
+        _spare = new Volume(id, file, _options.ChunksPerVolume);
         return true;
     }
 
@@ -138,10 +164,16 @@ internal sealed class VolumeSet : IDisposable
 
         if (wrong is null && file.LengthBytes < _options.VolumeSizeBytes)
             wrong = $"it is cut: {file.LengthBytes} bytes are there, {_options.VolumeSizeBytes} were made";
+        if (!referenced)
+        {
+            // Its first flush may have failed, which stops the store, and left a header in the page cache that is not on the disk.
+            if (wrong is null)
+                Format(id, file);
+            return wrong is null;
+        }
+
         if (wrong is null)
             return true;
-        if (!referenced)
-            return false;
         if (!_options.RepairVolumes)
         {
             throw new BlockStoreException(
@@ -192,6 +224,7 @@ internal sealed class VolumeSet : IDisposable
     {
         foreach (Volume volume in _all)
             volume.Dispose();
+        _spare?.Dispose();
         foreach (IDiskFile file in _unfinished.Values)
             file.Dispose();
     }

@@ -13,7 +13,7 @@ public sealed class BlockFuzzTests
         }
 
         if (!int.TryParse(Environment.GetEnvironmentVariable("GATEWAY_BLOCK_SEEDS"), out int seeds))
-            seeds = 300;
+            seeds = 200;
         for (int i = 1; i <= seeds; i++)
             BlockFuzz.Run(i, steps: 120);
     }
