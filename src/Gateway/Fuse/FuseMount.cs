@@ -254,63 +254,28 @@ public sealed partial class FuseMount
         if (LibC.EffectiveUserId() != 0)
             return new(FuseMountProblem.NotRoot, "mounting needs root: run it with sudo");
 
-        mountPoint = Path.TrimEndingDirectorySeparator(Path.GetFullPath(mountPoint));
-        MountTableEntry? there = MountTable.Find(mountPoint);
-        int? errno = Look(mountPoint, out uint mode);
-        if (there is not null && errno == FuseErrno.NotConnected)
+        MountPointLook? look = MountPointLook.At(mountPoint, AnswerDeadline);
+        if (look is { Errno: FuseErrno.NotConnected, Mounted: not null })
         {
             // Its daemon has died; nothing can come of it any more.
-            LogCleaned(log, mountPoint);
-            if (LibC.Unmount(mountPoint, LibC.UnmountNoFollow | LibC.UnmountDetach) != 0)
-                return new(FuseMountProblem.MountPointBusy, $"{mountPoint} is a dead mount that cannot be removed: {Describe(Marshal.GetLastPInvokeError())}");
-            there = MountTable.Find(mountPoint);
-            errno = Look(mountPoint, out mode);
+            LogCleaned(log, look.Path);
+            if (LibC.Unmount(look.Path, LibC.UnmountNoFollow | LibC.UnmountDetach) != 0)
+                return new(FuseMountProblem.MountPointBusy, $"{look.Path} is a dead mount that cannot be removed: {Describe(Marshal.GetLastPInvokeError())}");
+            look = MountPointLook.At(mountPoint, AnswerDeadline);
         }
 
-        if (errno is null)
+        if (look is null)
             return new(FuseMountProblem.MountPointBusy, $"{mountPoint} does not answer; if its daemon hangs: umount -l {mountPoint}");
-        if (errno == FuseErrno.NoEntry)
+        mountPoint = look.Path;
+        if (look.Errno == FuseErrno.NoEntry)
             return new(FuseMountProblem.MountPointMissing, $"mount point {mountPoint} does not exist; make it: mkdir -p {mountPoint}");
-        if (errno == FuseErrno.NotDirectory || (errno == 0 && (InodeKind)(mode >> 12) != InodeKind.Directory))
+        if (look.Errno == FuseErrno.NotDirectory || (look.Errno == 0 && look.Kind != InodeKind.Directory))
             return new(FuseMountProblem.MountPointNotDirectory, $"mount point {mountPoint} is not a directory");
-        if (errno != 0)
-            return new(FuseMountProblem.Refused, $"mount point {mountPoint} cannot be used: {Describe(errno.Value)}");
-        if (there?.Type == MountTable.GatewayType)
-            return new(FuseMountProblem.MountPointBusy, $"{there.Source} is mounted on {mountPoint} already; to mount anew: umount {mountPoint}");
-        mountPoint = Resolve(mountPoint);
-        return null;
-    }
-
-    /// <summary>The path as the mount table will show it.</summary>
-    private static string Resolve(string path)
-    {
-        string resolved = "/";
-        foreach (string component in path.Split('/', StringSplitOptions.RemoveEmptyEntries))
-        {
-            string next = Path.Combine(resolved, component);
-            resolved = Directory.ResolveLinkTarget(next, returnFinalTarget: true)?.FullName ?? next;
-        }
-
-        return resolved;
-    }
-
-    /// <summary>The errno of looking at a path, 0 with its mode, or null where that does not come back (a hung mount).</summary>
-    private static int? Look(string path, out uint mode)
-    {
-        (int Errno, uint Mode) answer = default;
-        var thread = new Thread(() => answer = StatOf(path)) { IsBackground = true, Name = "look at mount point" };
-        thread.Start();
-        bool came = thread.Join(AnswerDeadline);
-        mode = came ? answer.Mode : 0;
-        return came ? answer.Errno : null;
-    }
-
-    private static unsafe (int Errno, uint Mode) StatOf(string path)
-    {
-        byte* stat = stackalloc byte[LibC.StatXBytes];
-        return LibC.StatX(LibC.AtCurrentDirectory, path, 0, LibC.StatXType, stat) == 0
-            ? (0, (uint)*(ushort*)(stat + LibC.StatXModeOffset))
-            : (Marshal.GetLastPInvokeError(), 0u);
+        if (look.Errno != 0)
+            return new(FuseMountProblem.Refused, $"mount point {mountPoint} cannot be used: {Describe(look.Errno)}");
+        return look.Mounted?.Type == MountTable.GatewayType
+            ? new(FuseMountProblem.MountPointBusy, $"{look.Mounted.Source} is mounted on {mountPoint} already; to mount anew: umount {mountPoint}")
+            : null;
     }
 
     private static bool TryFindSubdirectory(IVfs vfs, MountOptions options, out InodeId root)

@@ -17,6 +17,8 @@ internal static unsafe partial class LibC
     public const int StatXBytes = 256;
     public const int StatXModeOffset = 28;
 
+    public const int PathMax = 4096;
+
     /// <summary>FUSE_DEV_IOC_CLONE: _IOR(229, 0, uint32_t).</summary>
     public const nuint FuseDeviceClone = 0x8004E500;
 
@@ -46,6 +48,10 @@ internal static unsafe partial class LibC
 
     [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int StatX(int directory, string path, int flags, uint mask, byte* buffer);
+
+    /// <param name="resolved"><see cref="PathMax"/> bytes.</param>
+    [LibraryImport("libc", EntryPoint = "realpath", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial byte* RealPath(string path, byte* resolved);
 
     [LibraryImport("libc", EntryPoint = "geteuid")]
     public static partial uint EffectiveUserId();

@@ -120,6 +120,12 @@ public sealed class FuseMountTests : IDisposable
         FuseMountError busy = TryMount("m", "", make: false).Error!;
         Assert.Equal(FuseMountProblem.MountPointBusy, busy.Problem);
         Assert.Contains("gatewayfs#test", busy.Message, StringComparison.Ordinal);
+
+        // By another way to the same place.
+        Directory.CreateSymbolicLink(Path.Combine(_directory, "link"), "m");
+        Directory.CreateSymbolicLink(Path.Combine(_directory, "way"), ".");
+        Assert.Equal(FuseMountProblem.MountPointBusy, TryMount("link", "", make: false).Error!.Problem);
+        Assert.Equal(FuseMountProblem.MountPointBusy, TryMount("way/m/", "", make: false).Error!.Problem);
     }
 
     [Fact]
