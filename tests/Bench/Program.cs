@@ -8,7 +8,15 @@ switch (args)
         return FuseBench.Fuzz(args[1..]);
     case ["blocks", _, ..]:
         return BlockBench.Run(args[1..]);
+    case ["metadata-scale", var files, var directory] when long.TryParse(files, out long count) && count > 0:
+        return MetadataBench.Scale(count, directory);
+    case ["metadata-threads", var operations, var directory] when int.TryParse(operations, out int count) && count > 0:
+        return MetadataBench.Threads(count, directory);
+    case ["metadata-operations", var operations, var directory] when int.TryParse(operations, out int count) && count > 0:
+        return MetadataBench.Operations(count, directory);
     default:
-        Console.Error.WriteLine("usage: Bench fuse-mount DIR [POLL_US BULK_US LONG_US READERS] | fuse-fuzz N [SEED] | blocks DIR [MIB]");
+        Console.Error.WriteLine(
+            "usage: Bench fuse-mount DIR [POLL_US BULK_US LONG_US READERS] | fuse-fuzz N [SEED] | blocks DIR [MIB] | "
+            + "metadata-scale N DIR | metadata-threads N DIR | metadata-operations N DIR");
         return 64;
 }
