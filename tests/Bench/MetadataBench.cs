@@ -123,6 +123,46 @@ internal static class MetadataBench
         return 0;
     }
 
+    /// <summary>
+    /// What putting several operations into one batch of the key-value store can save at best: the log of a run applied to an empty store, so many records to a batch.
+    /// </summary>
+    public static int Batching(int count, string directory)
+    {
+        var records = new List<byte[]>();
+        using (RocksDbStore kv = Open(Path.Combine(directory, "log"), out MetadataStore store))
+        {
+            InodeId parent = Create(store, InodeId.Root, "batching", 0x41ED).Inode;
+            for (int i = 0; i < count; i++)
+                Create(store, parent, $"file{i:D8}", 0x81A4);
+            using IKvIterator log = kv.Iterate(KvTable.OpLog, default, default);
+            while (log.Next())
+                records.Add(log.Value.ToArray());
+        }
+
+        foreach (int perBatch in new[] { 1, 2, 4, 8, 1, 2, 4, 8 })
+        {
+            using RocksDbStore kv = RocksDbStore.Open(Path.Combine(directory, $"copy-{Guid.NewGuid()}"), new RocksDbOptions());
+            Time($"{perBatch} creations to a batch", () =>
+            {
+                MetadataState state = default;
+                var batch = new KvBatch();
+                for (int i = 0; i < records.Count; i++)
+                {
+                    MetadataCore.Apply(OpRecord.Parse(records[i]), ref state, batch);
+                    if (i % perBatch != perBatch - 1)
+                        continue;
+                    state.Save(batch);
+                    kv.Write(batch);
+                    batch.Clear();
+                }
+
+                return records.Count;
+            });
+        }
+
+        return 0;
+    }
+
     private static void Churn(MetadataStore store, InodeId parent, int rounds)
     {
         Span<byte> name = stackalloc byte[32];

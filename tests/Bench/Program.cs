@@ -14,9 +14,11 @@ switch (args)
         return MetadataBench.Threads(count, directory);
     case ["metadata-operations", var operations, var directory] when int.TryParse(operations, out int count) && count > 0:
         return MetadataBench.Operations(count, directory);
+    case ["metadata-batching", var operations, var directory] when int.TryParse(operations, out int count) && count > 0:
+        return MetadataBench.Batching(count, directory);
     default:
         Console.Error.WriteLine(
             "usage: Bench fuse-mount DIR [POLL_US BULK_US LONG_US READERS] | fuse-fuzz N [SEED] | blocks DIR [MIB] | "
-            + "metadata-scale N DIR | metadata-threads N DIR | metadata-operations N DIR");
+            + "metadata-scale N DIR | metadata-threads N DIR | metadata-operations N DIR | metadata-batching N DIR");
         return 64;
 }
