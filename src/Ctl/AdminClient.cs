@@ -61,7 +61,7 @@ internal sealed class AdminClient(Target target)
         try
         {
             string head = $"{method} {path} HTTP/1.0\r\nHost: gateway\r\n"
-                + (body is null ? "" : $"Content-Type: {AdminProtocol.JsonType}\r\nContent-Length: {body.Length}\r\n") + "\r\n";
+                + (method == "GET" ? "" : $"Content-Type: {AdminProtocol.JsonType}\r\nContent-Length: {body?.Length ?? 0}\r\n") + "\r\n";
             byte[] request = [.. Encoding.ASCII.GetBytes(head), .. body ?? []];
             Guard(() => stream.Write(request));
             (int status, byte[] rest) = ReadHead(stream);

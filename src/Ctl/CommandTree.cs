@@ -36,8 +36,9 @@ internal static class CommandTree
         Add(root, "df", "Space and inodes, and where the space goes", QueryCommands.DiskFree, "gatewayctl df --json");
 
         var path = new Argument<string>("PATH") { Description = "A path below a mount, store:/PATH, or inode:NUMBER" };
+        var verify = new Option<bool>("--verify") { Description = "Read all data and compare its checksums, also where the file is large" };
         Add(root, "stat", "An inode: its attributes, where its blocks lie, whether their checksums are right",
-            result => QueryCommands.Stat(result, path), "gatewayctl stat /mnt/gateway/file", path);
+            result => QueryCommands.Stat(result, path, verify), "gatewayctl stat /mnt/gateway/file", path, verify);
         Add(root, "tree-size", "Sum of sizes and space over a tree, hard links counted once",
             result => WorkCommands.TreeSize(result, path), "gatewayctl tree-size /mnt/gateway", path);
 

@@ -62,18 +62,31 @@ internal static class QueryCommands
         return Show(result, "/v1/log-level", AdminJson.Default.LogLevelInfo, info => $"log level is {info.Level} now\n", "PUT", body);
     }
 
-    public static int Stat(ParseResult result, Argument<string> path)
+    public static int Stat(ParseResult result, Argument<string> path, Option<bool> verify)
     {
         string full = ServerPath.Of(result.GetRequiredValue(path));
-        return Show(result, $"/v1/stat?path={Uri.EscapeDataString(full)}", AdminJson.Default.InodeStat, stat =>
+        string query = $"/v1/stat?path={Uri.EscapeDataString(full)}{(result.GetValue(verify) ? "&verify=yes" : "")}";
+        return Show(result, query, AdminJson.Default.InodeStat, stat =>
         {
+            long bad = stat.Regions.Sum(region => (long)Math.Max(0, region.BadChunks));
             string text = Text.Pairs(
                 ("path", stat.Path),
                 ("inode", string.Create(CultureInfo.InvariantCulture, $"{stat.Inode} generation {stat.Generation}")),
                 ("kind", $"{stat.Kind}, mode {stat.Mode}, links {stat.Links}, owner {stat.Uid}:{stat.Gid}"),
                 ("size", $"{Text.Count(stat.SizeBytes)} bytes, {Text.Bytes(stat.AllocatedBytes)} on disk"),
-                ("accessed", stat.Accessed), ("modified", stat.Modified), ("changed", stat.Changed), ("born", stat.Born));
-            return text;
+                ("accessed", stat.Accessed), ("modified", stat.Modified), ("changed", stat.Changed), ("born", stat.Born),
+                ("checksums", !stat.Verified ? "not compared (add --verify)" : bad == 0 ? "all right" : $"WRONG in {Text.Count(bad)} chunks: restore the file from a backup"));
+            if (stat.Regions.Count == 0)
+                return text;
+            text += "\n" + Text.Table(
+                ["FILE OFFSET", "LENGTH", "PLACE", "AT", "CHECKSUMS"], [true, true, false, false, false],
+                stat.Regions.Select(region => new[]
+                {
+                    Text.Count(region.FileOffset), Text.Count(region.LengthBytes), region.Place,
+                    region.Volume.Length > 0 ? $"{region.Volume} + {Text.Count(region.VolumeOffset)}" : "-",
+                    region.BadChunks switch { -1 => "-", 0 => "ok", _ => $"{Text.Count(region.BadChunks)} wrong" },
+                }));
+            return stat.RegionCount > stat.Regions.Count ? text + $"… and {Text.Count(stat.RegionCount - stat.Regions.Count)} more\n" : text;
         });
     }
 

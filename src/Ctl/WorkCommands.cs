@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Diagnostics;
-using System.Text;
 using System.Text.Json;
 using Gateway.Admin.Contract;
 
@@ -17,9 +16,9 @@ internal static class WorkCommands
         CommandTree.Add(root, "scrub", "Reads all data and verifies its checksums", result => Report(result, "/v1/scrub", "scrub"), "gatewayctl scrub");
 
         var file = new Argument<string>("FILE") { Description = "The dump; - for standard output or input" };
-        CommandTree.Add(root, "dump", "Writes all metadata as of now to a file, while the daemon runs",
+        CommandTree.Add(root, "dump", "Writes all metadata (not the data of files) as of now to a file, while the daemon runs",
             result => Dump(result, result.GetRequiredValue(file)), "gatewayctl dump /backup/gateway.dump", file);
-        CommandTree.Add(root, "load", "Reads a dump into a new data directory; the daemon must not be running",
+        CommandTree.Add(root, "load", "Reads a dump into a new data directory; its files have no data until that is restored",
             result => Load(result, result.GetRequiredValue(file)), "gatewayctl --data /srv/new load /backup/gateway.dump", file);
     }
 
@@ -103,22 +102,8 @@ internal static class WorkCommands
         CheckReport report = Progress.Show(result, name, progress => CommandTree.Client(result).Run("POST", path, progress)).Check!;
         Console.Out.Write(result.GetValue(CommandTree.Json)
             ? JsonSerializer.Serialize(report, AdminJson.Default.CheckReport) + "\n"
-            : Render(report));
+            : CheckText.Render(report));
         return (int)(report.FindingCount > report.Repaired ? ExitCode.Damaged : ExitCode.Ok);
-    }
-
-    private static string Render(CheckReport report)
-    {
-        var text = new StringBuilder();
-        foreach (string finding in report.Findings)
-            text.Append(finding).Append('\n');
-        if (report.FindingCount > report.Findings.Count)
-            text.Append($"… and {Text.Count(report.FindingCount - report.Findings.Count)} more\n");
-        text.Append($"{Text.Count(report.InodesChecked)} inodes, {Text.Count(report.NamesChecked)} names, {Text.Count(report.BlocksChecked)} blocks, "
-            + $"{Text.Bytes(report.BytesVerified)} verified in {Text.Duration(report.Seconds)}: ");
-        text.Append(report.FindingCount == 0 ? "no damage\n"
-            : $"{Text.Count(report.FindingCount)} findings, {Text.Count(report.Repaired)} repaired\n");
-        return text.ToString();
     }
 
     /// <summary>Offline work is done by gatewayd itself, which has the lock of the data directory to refuse it while a daemon runs.</summary>

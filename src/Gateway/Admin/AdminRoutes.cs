@@ -39,9 +39,12 @@ internal sealed class AdminRoutes
             new("GET", "/v1/mounts", "mounts of this daemon", context => WriteAsync(context, _node.Mounts(), AdminJson.Default.IReadOnlyListMountInfo)),
             new("POST", "/v1/mounts", "mount: {\"directory\": …, \"options\": …}", MountAsync),
             new("DELETE", "/v1/mounts?directory=…", "unmount", UnmountAsync),
-            new("GET", "/v1/stat?path=…", "an inode and where its blocks lie", context => WriteAsync(context, _node.Stat(Parameter(context, "path")), AdminJson.Default.InodeStat)),
+            new("GET", "/v1/stat?path=…", "an inode and where its blocks lie; &verify=yes or no: compare checksums", StatAsync),
             new("GET", "/v1/tree-size?path=…", "sum over a tree; progress lines, then the result", MeasureTreeAsync),
             new("GET", "/v1/top", "operations, latencies, live requests", context => WriteAsync(context, _node.Top(), AdminJson.Default.TopReport)),
+            new("POST", "/v1/fsck", "metadata against blocks; progress lines, then the result", context => WorkAsync(context, _node.Check)),
+            new("POST", "/v1/scrub", "checksums of all data; progress lines, then the result", context => WorkAsync(context, _node.Scrub)),
+            new("GET", "/v1/dump", "all metadata as of now, as text", DumpAsync),
             new("GET", "/metrics", "figures for Prometheus", MetricsAsync),
         ];
     }
@@ -120,6 +123,28 @@ internal sealed class AdminRoutes
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
+    private async Task StatAsync(HttpContext context)
+    {
+        string path = Parameter(context, "path");
+        string? wanted = context.Request.Query["verify"];
+        bool? verify = wanted switch
+        {
+            null or "" => null,
+            "yes" => true,
+            "no" => false,
+            _ => throw new OperatingException(ExitCode.Usage, $"verify={wanted}: allowed are yes and no"),
+        };
+        await WriteAsync(context, await Task.Run(() => _node.Stat(path, verify)), AdminJson.Default.InodeStat);
+    }
+
+    private async Task DumpAsync(HttpContext context)
+    {
+        context.Response.ContentType = "text/plain; charset=us-ascii";
+        await using Stream body = context.Response.BodyWriter.AsStream(leaveOpen: true);
+        await Task.Factory.StartNew(
+            () => _node.Dump(body, context.RequestAborted), context.RequestAborted, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+    }
+
     private Task MeasureTreeAsync(HttpContext context)
     {
         string path = Parameter(context, "path");
@@ -127,13 +152,13 @@ internal sealed class AdminRoutes
     }
 
     /// <summary>A check of the whole store: one at a time, since each reads all there is.</summary>
-    private async Task WorkAsync(HttpContext context, Func<Action<WorkProgress>, CancellationToken, WorkEnd> work)
+    private async Task WorkAsync(HttpContext context, Func<Action<WorkProgress>, CancellationToken, CheckReport> work)
     {
         if (!await _longWork.WaitAsync(0))
             throw new OperatingException(ExitCode.Busy, "a check or scrub is running already; wait for it to end");
         try
         {
-            await AnswerInLinesAsync(context, work);
+            await AnswerInLinesAsync(context, (progress, cancellation) => new WorkEnd(Check: work(progress, cancellation)));
         }
         finally
         {

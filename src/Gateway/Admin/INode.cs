@@ -23,9 +23,19 @@ internal interface INode
 
     void Unmount(string directory);
 
-    InodeStat Stat(string path);
+    /// <param name="verify">Read the data and compare its checksums; null: where it is not large.</param>
+    InodeStat Stat(string path, bool? verify);
 
     TopReport Top();
 
     TreeSize MeasureTree(string path, Action<WorkProgress> progress, CancellationToken cancellation);
+
+    /// <summary>Metadata against itself, blocks against themselves, and both against each other.</summary>
+    CheckReport Check(Action<WorkProgress> progress, CancellationToken cancellation);
+
+    /// <summary>The checksums of all data.</summary>
+    CheckReport Scrub(Action<WorkProgress> progress, CancellationToken cancellation);
+
+    /// <summary>Writes all metadata as of now, in the format that <see cref="StoreCore.Metadata.MetadataDump"/> describes.</summary>
+    void Dump(Stream output, CancellationToken cancellation);
 }

@@ -5,6 +5,7 @@ using Gateway.Admin.Contract;
 using Gateway.Configuration;
 using Gateway.Vfs;
 using Microsoft.Extensions.Logging;
+using StoreCore.Blocks;
 using StoreCore.Primitives;
 
 namespace Gateway.Daemon;
@@ -15,6 +16,12 @@ namespace Gateway.Daemon;
 /// </summary>
 internal sealed class DaemonHost : IDisposable
 {
+    /// <summary>Background moves of data: often enough that freed space comes back while a person watches df.</summary>
+    private static readonly TimeSpan MaintenanceInterval = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>A fraction of what a slow disk does, so that clients hardly notice.</summary>
+    private const long MaintenanceBytesPerSecond = 32 << 20;
+
     private readonly GatewayConfig _config;
     private readonly StandardErrorLogger _logger;
     private readonly ILogger _log;
@@ -67,6 +74,7 @@ internal sealed class DaemonHost : IDisposable
 
         var background = new VfsBackground(stack.Vfs, _config.Get(ConfigTable.SyncInterval), _clock, status => StoreFailed(Reason(stack, status)));
         background.Start();
+        var maintenance = new BlockMaintenanceThread(stack.Blocks, _clock, MaintenanceInterval, MaintenanceBytesPerSecond);
         try
         {
             var mounts = new MountSet(stack.Vfs, _clock, _logger);
@@ -74,9 +82,12 @@ internal sealed class DaemonHost : IDisposable
         }
         finally
         {
+            maintenance.Dispose();
             background.Dispose();
         }
 
+        if (maintenance.Failure is { } failure)
+            _log.LogError(failure, "background maintenance of the blocks has ended early");
         return Close(stack);
     }
 

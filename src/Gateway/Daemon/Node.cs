@@ -79,13 +79,29 @@ internal sealed class Node(
         return new TopReport(UptimeSeconds, operations, live);
     }
 
-    public InodeStat Stat(string path)
+    public InodeStat Stat(string path, bool? verify)
     {
+        // Some seconds of reading: what a person waits for without being asked.
+        const long VerifiedUnasked = 256 << 20;
         InodeRecord record = _paths.Find(path);
+        bool verified = verify ?? record.AllocatedBytes <= VerifiedUnasked;
+        FsStatus status = stack.Blocks.Describe(record.Inode, verified, out IReadOnlyList<BlockExtent> extents);
+        if (status != FsStatus.Ok)
+            throw new OperatingException(ExitCode.IoError, $"{path}: the block store answers {status}; look into the daemon's log");
         return new InodeStat(
             path, record.Inode.Value, record.Generation, record.Kind.ToString(), "0" + Convert.ToString(record.Mode & 0xFFF, 8), record.Uid, record.Gid,
-            record.Links, record.SizeBytes, record.AllocatedBytes, Format(record.Accessed), Format(record.Modified), Format(record.Changed), Format(record.Born));
+            record.Links, record.SizeBytes, record.AllocatedBytes, Format(record.Accessed), Format(record.Modified), Format(record.Changed), Format(record.Born),
+            verified, [.. extents.Take(InodeStat.RegionsShownAtMost).Select(Describe)], extents.Count);
     }
+
+    public CheckReport Check(Action<WorkProgress> progress, CancellationToken cancellation) =>
+        new StoreCheck(stack, progress, cancellation, clock).Check();
+
+    public CheckReport Scrub(Action<WorkProgress> progress, CancellationToken cancellation) =>
+        new StoreScrub(stack.Blocks, progress, cancellation, clock).Run();
+
+    public void Dump(Stream output, CancellationToken cancellation) =>
+        MetadataDump.Write(stack.KeyValues, output, (_, _) => cancellation.ThrowIfCancellationRequested());
 
     public TreeSize MeasureTree(string path, Action<WorkProgress> progress, CancellationToken cancellation) =>
         new TreeMeasure(stack.Vfs, progress, cancellation).Run(path, _paths.Find(path));
@@ -98,6 +114,9 @@ internal sealed class Node(
     private static MountInfo Describe(ServedMount mount) => new(
         mount.Fuse.MountPoint, mount.Fuse.Source, mount.OptionText, mount.Fuse.Completion.IsCompleted ? "gone" : "mounted",
         mount.Fuse.Statistics.Progress().Completed);
+
+    private static BlockRegion Describe(BlockExtent extent) => new(
+        extent.FileOffset, extent.LengthBytes, extent.Kind.ToString().ToLowerInvariant(), extent.Volume, extent.VolumeOffset, extent.BadChunks);
 
     private MemoryInfo Memory()
     {

@@ -33,19 +33,22 @@ internal sealed class StoreStack : IDisposable
 
     /// <param name="directory">Owned by the caller; it has to outlive the stack.</param>
     /// <param name="create">Make the stores where the directory is new.</param>
+    /// <param name="repairVolumes">Accept damaged volumes: for repair only.</param>
+    /// <param name="prepare">Called with the key-value store before anything is opened on top of it (repair, load).</param>
     /// <exception cref="OperatingException">A store cannot be opened.</exception>
-    public static StoreStack Open(DataDirectory directory, MemoryPlan memory, TimeProvider clock, bool repairVolumes = false)
+    public static StoreStack Open(
+        DataDirectory directory, MemoryPlan memory, TimeProvider clock, bool create = true, bool repairVolumes = false, Action<IKvStore>? prepare = null)
     {
         var stack = new StoreStack(directory);
         try
         {
-            stack.OpenAll(memory, clock, repairVolumes);
+            stack.OpenAll(memory, clock, create, repairVolumes, prepare);
             return stack;
         }
         catch (Exception error)
         {
             stack.Dispose();
-            if (Explain(error, directory) is { } explained)
+            if (Explain(error, directory.Path) is { } explained)
                 throw explained;
             throw;
         }
@@ -58,12 +61,13 @@ internal sealed class StoreStack : IDisposable
             part.Dispose();
     }
 
-    private void OpenAll(MemoryPlan memory, TimeProvider clock, bool repairVolumes)
+    private void OpenAll(MemoryPlan memory, TimeProvider clock, bool create, bool repairVolumes, Action<IKvStore>? prepare)
     {
         KeyValues = Track(RocksDbStore.Open(Directory.Database, new RocksDbOptions { MemoryBudgetBytes = memory.KeyValueBytes }));
+        prepare?.Invoke(KeyValues);
         if (!MetadataStore.IsFormatted(KeyValues))
         {
-            if (!Directory.IsNew)
+            if (!Directory.IsNew || !create)
                 throw new MetadataException("the key-value store is empty, though the directory has been in use");
             MetadataStore.Format(KeyValues, Guid.NewGuid(), Timestamp.Now(clock));
         }
@@ -84,9 +88,10 @@ internal sealed class StoreStack : IDisposable
         return part;
     }
 
-    private static OperatingException? Explain(Exception error, DataDirectory directory)
+    /// <summary>What the stores throw, as one line for people; null for what is none of theirs.</summary>
+    internal static OperatingException? Explain(Exception error, string directory)
     {
-        string place = $"data directory {directory.Path}";
+        string place = $"data directory {directory}";
         return error switch
         {
             DllNotFoundException => new OperatingException(

@@ -37,11 +37,17 @@ internal sealed class FakeNode : INode
             throw new OperatingException(ExitCode.NoInput, $"{directory}: nothing mounted; look again");
     }
 
-    public InodeStat Stat(string path) => path == "/known"
-        ? new InodeStat(path, 16, 1, "File", "0644", 0, 0, 1, 5, 4096, "a", "m", "c", "b")
+    public InodeStat Stat(string path, bool? verify) => path == "/known"
+        ? new InodeStat(path, 16, 1, "File", "0644", 0, 0, 1, 5, 4096, "a", "m", "c", "b", verify ?? true, [new BlockRegion(0, 4096, "inline", "", 0, 0)], 1)
         : path == "/defect" ? throw new InvalidOperationException("a defect") : throw new OperatingException(ExitCode.NoInput, $"{path}: no such file; check it");
 
     public TopReport Top() => new(2.5, [new OperationStat("READ", 10, 1, 1000, 64, 128, 256)], [new LiveOperation("/mnt", "READ", 16, 99, 0.5)]);
+
+    public CheckReport Check(Action<WorkProgress> progress, CancellationToken cancellation) => new(1, 2, 3, 0, 1, 0, ["a finding"], 0.5);
+
+    public CheckReport Scrub(Action<WorkProgress> progress, CancellationToken cancellation) => new(0, 0, 1, 4096, 0, 0, [], 0.5);
+
+    public void Dump(Stream output, CancellationToken cancellation) => output.Write("gateway-metadata 1\n"u8);
 
     public TreeSize MeasureTree(string path, Action<WorkProgress> progress, CancellationToken cancellation)
     {

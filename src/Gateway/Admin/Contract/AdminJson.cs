@@ -20,6 +20,7 @@ namespace Gateway.Admin.Contract;
 [JsonSerializable(typeof(TreeSize))]
 [JsonSerializable(typeof(TopReport))]
 [JsonSerializable(typeof(CheckReport))]
+[JsonSerializable(typeof(LoadReport))]
 [JsonSerializable(typeof(WorkLine))]
 internal sealed partial class AdminJson : JsonSerializerContext;
 

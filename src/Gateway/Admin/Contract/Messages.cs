@@ -51,9 +51,20 @@ internal sealed record ConfigValue(string Section, string Name, string Value, st
 internal sealed record LogLevelInfo(string Level);
 
 /// <summary>GET /v1/stat?path=…: an inode, and where its data lies.</summary>
+/// <param name="Verified">The data was read and its checksums compared.</param>
+/// <param name="Regions">The first <see cref="RegionsShownAtMost"/> of <see cref="RegionCount"/>, in file order.</param>
 internal sealed record InodeStat(
     string Path, ulong Inode, uint Generation, string Kind, string Mode, uint Uid, uint Gid, uint Links, ulong SizeBytes, long AllocatedBytes,
-    string Accessed, string Modified, string Changed, string Born);
+    string Accessed, string Modified, string Changed, string Born, bool Verified, IReadOnlyList<BlockRegion> Regions, int RegionCount)
+{
+    public const int RegionsShownAtMost = 10_000;
+}
+
+/// <summary>A run of a file's bytes that is stored in one piece. What no region covers is a hole and reads as zeros.</summary>
+/// <param name="Place">"volume", "inline" (in the key-value store) or "lost".</param>
+/// <param name="Volume">Name of the volume file, or empty.</param>
+/// <param name="BadChunks">Chunks of 4 KiB whose checksum is wrong; -1 where the data was not read.</param>
+internal sealed record BlockRegion(ulong FileOffset, long LengthBytes, string Place, string Volume, long VolumeOffset, int BadChunks);
 
 /// <summary>GET /v1/tree-size?path=…: the sum over a tree. Hard links count once.</summary>
 internal sealed record TreeSize(string Path, long Files, long Directories, long Others, ulong SizeBytes, long AllocatedBytes);
@@ -75,7 +86,7 @@ internal sealed record LiveOperation(string Mount, string Name, ulong Inode, uin
 internal sealed record WorkProgress(string Phase, long Done, long Total, string Unit);
 
 /// <summary>The last line of a long answer: exactly one member is set, or <see cref="Error"/>.</summary>
-internal sealed record WorkEnd(CheckReport? Check = null, TreeSize? Tree = null, LoadReport? Load = null, ErrorBody? Error = null);
+internal sealed record WorkEnd(CheckReport? Check = null, TreeSize? Tree = null, ErrorBody? Error = null);
 
 /// <summary>One line of a long answer: exactly one of the two is set.</summary>
 internal sealed record WorkLine(WorkProgress? Progress = null, WorkEnd? End = null);
@@ -85,10 +96,10 @@ internal sealed record WorkLine(WorkProgress? Progress = null, WorkEnd? End = nu
 /// <param name="FindingCount">All of them.</param>
 /// <param name="Repaired">How many were repaired.</param>
 internal sealed record CheckReport(
-    long InodesChecked, long NamesChecked, long BlocksChecked, long BytesVerified, long FindingCount, long Repaired, IReadOnlyList<string> Findings, double Seconds)
+    long InodesChecked, long NamesChecked, long ChunksChecked, long BytesVerified, long FindingCount, long Repaired, IReadOnlyList<string> Findings, double Seconds)
 {
     public const int FindingsShownAtMost = 1000;
 }
 
-/// <summary>What a load brought in.</summary>
-internal sealed record LoadReport(long Records, double Seconds);
+/// <summary>What a load of a dump brought in.</summary>
+internal sealed record LoadReport(long Inodes, long Names, long Xattrs, double Seconds);
