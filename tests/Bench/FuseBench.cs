@@ -15,8 +15,8 @@ internal static class FuseBench
     {
         using ILoggerFactory logs = LoggerFactory.Create(static builder => builder.AddSimpleConsole(static o => o.SingleLine = true));
         int Figure(int index, int standard) => arguments.Length > index ? int.Parse(arguments[index]) : standard;
-        var standard = new FuseReaderPolicy(TimeProvider.System.TimestampFrequency);
-        var policy = new FuseReaderPolicy(TimeProvider.System.TimestampFrequency)
+        var standard = new FuseReaderPolicy(TimeProvider.System.TimestampFrequency, Environment.ProcessorCount);
+        var policy = new FuseReaderPolicy(TimeProvider.System.TimestampFrequency, Environment.ProcessorCount)
         {
             PollMicroseconds = Figure(1, standard.PollMicroseconds),
             BulkMicroseconds = Figure(2, standard.BulkMicroseconds),

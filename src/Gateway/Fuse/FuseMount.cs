@@ -200,7 +200,7 @@ public sealed partial class FuseMount
         dispatcher.Notifier = invalidator;
         vfs.Subscribe(invalidator);
         var session = new FuseSession(
-            device, dispatcher, statistics, policy ?? new FuseReaderPolicy(clock.TimestampFrequency), clock, log, mountPoint);
+            device, dispatcher, statistics, policy ?? new FuseReaderPolicy(clock.TimestampFrequency, Environment.ProcessorCount), clock, log, mountPoint);
         var mount = new FuseMount(mountPoint, source, options, sessionId, statistics, vfs, dispatcher, session, invalidator, log);
         session.Start();
 

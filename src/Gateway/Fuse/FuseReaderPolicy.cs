@@ -8,10 +8,13 @@ namespace Gateway.Fuse;
 /// <para>Polling pays only where the next request comes soon and the processor is free: it is left off after large transfers, while the
 /// applications take longer than a poll between their requests, and for some time after the poller was put off its processor (then no
 /// processor is idle, and waking is cheap).</para>
+/// <para>Where requests always wait already when a reader comes back, one reader is too few: on machines with more than two processors
+/// up to half of them read (with two, the second is the applications').</para>
 /// Members may be called by several threads at once; a lost update of an average does no harm.
 /// </summary>
 /// <param name="ticksPerSecond">Of the timestamps and durations that are passed in.</param>
-public sealed class FuseReaderPolicy(long ticksPerSecond)
+/// <param name="processors">Of this machine.</param>
+public sealed class FuseReaderPolicy(long ticksPerSecond, int processors)
 {
     /// <summary>Most threads of a session. Each has buffers for 1 MiB requests and replies, touched as far as they are used.</summary>
     public int MaxReaders { get; init; } = 16;
@@ -43,18 +46,26 @@ public sealed class FuseReaderPolicy(long ticksPerSecond)
     /// <summary>A handler that has run this long without any other progress while no reader waits gets one released (the watch's tick).</summary>
     public int WatchMilliseconds { get; init; } = 1;
 
+    /// <summary>A request that comes sooner than this after the reader asked was waiting already.</summary>
+    public int BacklogMicroseconds { get; init; } = 3;
+
     /// <summary>Weight of the newest value in the averages: 1/8.</summary>
     private const int Shift = 3;
+
+    /// <summary>The share of requests found waiting, in 1/1024, above which more readers come, and below which they go.</summary>
+    private const int BacklogHigh = 768, BacklogLow = 512;
 
     private readonly long[] _expected = new long[FuseOpTable.Size];
     private long _average;
     private long _gap;
+    private long _backlog;
+    private volatile bool _crowded;
     private long _pausedUntil;
     private volatile bool _large;
     private volatile bool _bulk;
 
     /// <summary>Readers that should wait in the device now.</summary>
-    public int Receivers => _bulk ? BulkReaders : 1;
+    public int Receivers => _bulk ? BulkReaders : _crowded ? Math.Max(1, Math.Min(processors / 2, MaxReaders)) : 1;
 
     public bool Bulk => _bulk;
 
@@ -70,12 +81,21 @@ public sealed class FuseReaderPolicy(long ticksPerSecond)
 
     /// <summary>Whether another reader is to be released before this operation is handled by the last one that waited.</summary>
     public bool ReleaseBefore(FuseOpcode opcode) =>
-        _bulk || ((uint)opcode < FuseOpTable.Size && Volatile.Read(ref _expected[(int)opcode]) > Ticks(LongMicroseconds));
+        _bulk || _crowded || ((uint)opcode < FuseOpTable.Size && Volatile.Read(ref _expected[(int)opcode]) > Ticks(LongMicroseconds));
 
     /// <summary>A request came this long after the reader began to wait for it.</summary>
-    public void Waited(long ticks) =>
+    public void Waited(long ticks)
+    {
         // One pause of an application counts no more than a few polls that failed.
         Blend(ref _gap, Math.Min(ticks, 4 * Ticks(PollMicroseconds + WakeMicroseconds)));
+        if (processors <= 2)
+            return;
+
+        Blend(ref _backlog, ticks <= Ticks(BacklogMicroseconds) ? 1024 : 0);
+        long backlog = Volatile.Read(ref _backlog);
+        if (_crowded ? backlog < BacklogLow : backlog > BacklogHigh)
+            _crowded = !_crowded;
+    }
 
     /// <summary>The poller asked at two moments this far apart, without a request between them. True if it had better sleep.</summary>
     public bool PutOff(long ticksApart, long now)

@@ -32,8 +32,10 @@ public sealed partial class FuseSession
     private readonly string _name;
     private readonly TaskCompletionSource<FuseSessionEnd> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    private readonly object _gate = new();
-    private int _threads; // under _gate, as the next three
+    private readonly object _gate = new(); // only parked readers wait on it
+    private readonly AutoResetEvent _watchWake = new(false);
+    private int _threads; // under _gate, as the next four
+    private bool _cloneFailed;
     private int _parked;
     private int _permits;
     private FuseSessionEnd? _end;
@@ -101,7 +103,9 @@ public sealed partial class FuseSession
                 device = _device.Clone(out errno);
             if (device is null)
             {
-                LogNoClone(_name, errno);
+                if (!_cloneFailed)
+                    LogNoClone(_name, errno);
+                _cloneFailed = true; // one line is enough; it is tried again each time
                 return;
             }
 
@@ -249,24 +253,18 @@ public sealed partial class FuseSession
             if (quiet <= QuietTicks)
                 continue;
 
-            lock (_gate)
-            {
-                _watchAsleep = true;
-                while (_watchAsleep && _end is null)
-                    Monitor.Wait(_gate);
-            }
-
+            _watchAsleep = true;
+            if (!Ended)
+                _watchWake.WaitOne();
+            _watchAsleep = false;
             quiet = 0;
         }
     }
 
     private void WakeWatch()
     {
-        lock (_gate)
-        {
-            _watchAsleep = false;
-            Monitor.PulseAll(_gate);
-        }
+        _watchAsleep = false;
+        _watchWake.Set();
     }
 
     private FuseSessionEnd EndOf(int errno)
@@ -297,6 +295,8 @@ public sealed partial class FuseSession
             Monitor.PulseAll(_gate);
             last = --_threads == 0;
         }
+
+        _watchWake.Set();
 
         if (!last)
             return;

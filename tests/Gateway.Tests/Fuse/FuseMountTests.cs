@@ -27,10 +27,13 @@ public sealed class FuseMountTests : IDisposable
         Directory.Delete(_directory, recursive: true);
     }
 
-    [Fact]
-    public void FilesAreFiles()
+    [Theory]
+    [InlineData("")]
+    [InlineData("writeback")]
+    [InlineData("attr_timeout=0,entry_timeout=0,negative_timeout=0")]
+    public void FilesAreFiles(string options)
     {
-        string top = Mount("m").MountPoint;
+        string top = Mount("m", options).MountPoint;
         string file = Path.Combine(top, "file");
         byte[] data = new byte[5_000_001];
         new Random(1).NextBytes(data);
@@ -192,6 +195,30 @@ public sealed class FuseMountTests : IDisposable
         holder.StandardInput.WriteLine();
         Assert.Equal("got", waiting.StandardOutput.ReadLine());
         Assert.True(waiting.WaitForExit(Deadline) && holder.WaitForExit(Deadline));
+    }
+
+    [Fact]
+    public void HandlersThatBlockDoNotStopOthers()
+    {
+        string top = Mount("m").MountPoint;
+        using var release = new ManualResetEventSlim();
+        _vfs.BeforeSync = () => Assert.True(release.Wait(Deadline));
+        Thread[] blocked =
+        [
+            .. Enumerable.Range(0, 10).Select(i => new Thread(() =>
+            {
+                using FileStream file = File.Create(Path.Combine(top, $"blocked{i}"));
+                file.Flush(flushToDisk: true);
+            })),
+        ];
+        Array.ForEach(blocked, static thread => thread.Start());
+        Eventually(() => _mounts[0].Statistics.Progress().InFlight == blocked.Length);
+        Assert.All(_mounts[0].Statistics.Live(), static live => Assert.Equal(FuseOpcode.FSync, live.Opcode));
+        for (int i = 0; i < 100; i++)
+            File.WriteAllText(Path.Combine(top, $"other{i}"), "served");
+        Assert.True(_mounts[0].Statistics.Progress().OldestInFlight > TimeSpan.Zero);
+        release.Set();
+        Assert.All(blocked, static thread => Assert.True(thread.Join(Deadline)));
     }
 
     [Fact]

@@ -4,7 +4,7 @@ namespace Gateway.Tests.Fuse;
 
 public sealed class FuseReaderPolicyTests
 {
-    private static FuseReaderPolicy Policy() => new(1_000_000) { BulkMicroseconds = 150, LongMicroseconds = 250, PollMicroseconds = 100, WakeMicroseconds = 50, BulkReaders = 2 };
+    private static FuseReaderPolicy Policy(int processors = 2) => new(1_000_000, processors) { BulkMicroseconds = 150, LongMicroseconds = 250, PollMicroseconds = 100, WakeMicroseconds = 50, BulkReaders = 2 };
 
     [Fact]
     public void ShortOperationsHaveOnePollingReader()
@@ -66,5 +66,22 @@ public sealed class FuseReaderPolicyTests
         Assert.True(policy.PutOff(3000, 1000)); // another ran on this processor
         Assert.Equal(0, policy.PollTicks(1001));
         Assert.Equal(100, policy.PollTicks(1000 + 20_000));
+    }
+
+    [Theory]
+    [InlineData(1, 1)]
+    [InlineData(2, 1)]
+    [InlineData(8, 4)]
+    [InlineData(128, 16)]
+    public void ABacklogHasMoreReadersWhereThereAreProcessors(int processors, int readers)
+    {
+        FuseReaderPolicy policy = Policy(processors);
+        for (int i = 0; i < 100; i++)
+            policy.Waited(1);
+        Assert.Equal(readers, policy.Receivers);
+        Assert.Equal(readers > 1, policy.ReleaseBefore(FuseOpcode.Lookup));
+        for (int i = 0; i < 100; i++)
+            policy.Waited(50);
+        Assert.Equal(1, policy.Receivers);
     }
 }

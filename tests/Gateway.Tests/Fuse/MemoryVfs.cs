@@ -29,6 +29,10 @@ internal sealed partial class MemoryVfs : IVfs
     }
 
     public long Opens;
+
+    /// <summary>Runs inside each <see cref="Sync"/>.</summary>
+    public Action? BeforeSync { get; set; }
+
     private List<IVfsObserver> _observers = [];
 
     public FsStatus Lookup(in Caller caller, InodeId parent, ReadOnlySpan<byte> name, out InodeRecord attributes)
@@ -303,7 +307,11 @@ internal sealed partial class MemoryVfs : IVfs
 
     public FsStatus Flush(InodeId inode, VfsLockOwner owner) => DropLocks(inode, VfsLockSpace.Posix, owner);
 
-    public FsStatus Sync(InodeId inode, bool dataOnly) => _nodes.ContainsKey(inode.Value) ? FsStatus.Ok : FsStatus.Stale;
+    public FsStatus Sync(InodeId inode, bool dataOnly)
+    {
+        BeforeSync?.Invoke();
+        return _nodes.ContainsKey(inode.Value) ? FsStatus.Ok : FsStatus.Stale;
+    }
 
     public FsStatus SyncAll() => FsStatus.Ok;
 
