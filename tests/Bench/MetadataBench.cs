@@ -45,17 +45,7 @@ internal static class MetadataBench
             clock.Restart();
         }
 
-        Time("stat of random files by name", () =>
-        {
-            var random = new Random(1);
-            for (int i = 0; i < 200_000; i++)
-            {
-                long file = random.NextInt64(files);
-                store.Lookup(Root, Lookup(store, InodeId.Root, $"dir{file / FilesPerDirectory}"), Encoding.ASCII.GetBytes($"file{file:D8}"), out _);
-            }
-
-            return 200_000;
-        });
+        StatRandom(store, files);
         Time("listing of all, with attributes", () =>
         {
             var counter = new Counter();
@@ -68,6 +58,29 @@ internal static class MetadataBench
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"last/first {last / first:F2}, peak {peak:F0} MiB: {(isGood ? "good" : "too much")}"));
         return isGood ? 0 : 1;
     }
+
+    /// <summary>Looks up random files in the store that <see cref="Scale"/> left behind.</summary>
+    public static int Lookups(long files, string directory)
+    {
+        using RocksDbStore kv = Open(directory, out MetadataStore store);
+        for (int i = 0; i < 5; i++)
+            StatRandom(store, files);
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"resident {ResidentMib():F0} MiB, engine {kv.Usage.MemoryBytes >> 20} MiB"));
+        return 0;
+    }
+
+    private static void StatRandom(MetadataStore store, long files) => Time("stat of random files by name", () =>
+    {
+        const int count = 20_000;
+        var random = new Random(1);
+        for (int i = 0; i < count; i++)
+        {
+            long file = random.NextInt64(files);
+            Lookup(store, Lookup(store, InodeId.Root, $"dir{file / FilesPerDirectory}"), $"file{file:D8}");
+        }
+
+        return count;
+    });
 
     /// <summary>Creates and removes files from several threads at once, each in a directory of its own, and looks some up meanwhile.</summary>
     public static int Threads(int operations, string directory)

@@ -169,6 +169,12 @@ internal static unsafe partial class RocksDbNative
     internal static partial void rocksdb_block_based_options_set_format_version(nint options, int version);
 
     [LibraryImport(Library)]
+    internal static partial void rocksdb_block_based_options_set_index_type(nint options, int type);
+
+    [LibraryImport(Library)]
+    internal static partial void rocksdb_block_based_options_set_partition_filters(nint options, byte on);
+
+    [LibraryImport(Library)]
     internal static partial nint rocksdb_filterpolicy_create_bloom_full(double bitsPerKey);
 
     [LibraryImport(Library)]

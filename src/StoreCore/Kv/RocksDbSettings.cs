@@ -111,6 +111,12 @@ internal sealed unsafe class RocksDbSettings : IDisposable
         rocksdb_block_based_options_set_cache_index_and_filter_blocks(format, 1);
         rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(format, 1);
         rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(format, 1);
+
+        // In pieces of a few KiB: a table file's whole filter has some 2 MiB, as much as a shard of the cache, and with ten million files each lookup
+        // read one anew (300 us instead of 14).
+        const int TwoLevelIndexSearch = 2;
+        rocksdb_block_based_options_set_index_type(format, TwoLevelIndexSearch);
+        rocksdb_block_based_options_set_partition_filters(format, 1);
         if (IsPointLookup(table))
         {
             const double BitsPerKey = 10; // 1 % false positives
