@@ -1,0 +1,24 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+
+namespace EndToEnd.Crash;
+
+public class KillRoundsTests
+{
+    /// <summary>More of them with GATEWAY_KILL_ROUNDS=200.</summary>
+    private const int DefaultRounds = 12;
+
+    [Fact]
+    public void Nothing_that_was_fsynced_is_lost_when_the_daemon_is_killed()
+    {
+        int rounds = int.Parse(Environment.GetEnvironmentVariable("GATEWAY_KILL_ROUNDS") ?? $"{DefaultRounds}", CultureInfo.InvariantCulture);
+        int seed = int.Parse(Environment.GetEnvironmentVariable("GATEWAY_KILL_SEED") ?? "1", CultureInfo.InvariantCulture);
+        string directory = Directory.CreateTempSubdirectory("gateway-kill-").FullName;
+        using var rounder = new KillRounds(new RealDaemon(Path.Combine(Root(), "out/bin"), directory), seed);
+        List<string> wrong = rounder.Run(rounds);
+        Assert.Empty(wrong);
+        Assert.True(rounder.Acknowledged > rounds, $"only {rounder.Acknowledged} fsyncs in {rounds} rounds: nothing was tested");
+    }
+
+    private static string Root([CallerFilePath] string self = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(self)!, "../../.."));
+}
