@@ -14,6 +14,7 @@ internal static unsafe partial class LibC
     public const int UnmountNoFollow = 8; // UMOUNT_NOFOLLOW
     public const int AtCurrentDirectory = -100; // AT_FDCWD
     public const uint StatXType = 1; // STATX_TYPE
+    public const int StatXForceSync = 0x2000; // AT_STATX_FORCE_SYNC
     public const int StatXBytes = 256;
     public const int StatXModeOffset = 28;
 

@@ -48,8 +48,9 @@ internal sealed record MountPointLook(string Path, int Errno, InodeKind Kind, Mo
 
     private static unsafe (int Errno, uint Mode) StatOf(string path)
     {
+        // A dead mount still answers from the kernel's attribute cache, for as long as that holds: whether anybody is there must be asked for.
         byte* stat = stackalloc byte[LibC.StatXBytes];
-        return LibC.StatX(LibC.AtCurrentDirectory, path, 0, LibC.StatXType, stat) == 0
+        return LibC.StatX(LibC.AtCurrentDirectory, path, LibC.StatXForceSync, LibC.StatXType, stat) == 0
             ? (0, (uint)*(ushort*)(stat + LibC.StatXModeOffset))
             : (Marshal.GetLastPInvokeError(), 0u);
     }

@@ -11,6 +11,7 @@ internal sealed class RealDaemon : IDaemonUnderTest
     private readonly string _data;
     private Process? _process;
     private string _errors = "";
+    private string? _lastMountId;
 
     /// <param name="binaries">Where gatewayd lies.</param>
     /// <param name="directory">An empty directory; holds data and mount point, deleted at the end.</param>
@@ -35,7 +36,7 @@ internal sealed class RealDaemon : IDaemonUnderTest
         _process.ErrorDataReceived += (_, line) => _errors += line.Data + "\n";
         _process.BeginErrorReadLine();
         var waited = Stopwatch.StartNew();
-        while (!IsMounted())
+        while (MountId() is not { } id || id == _lastMountId)
         {
             if (_process.HasExited)
                 throw new InvalidOperationException($"gatewayd ended with {_process.ExitCode}: {_errors}");
@@ -43,6 +44,8 @@ internal sealed class RealDaemon : IDaemonUnderTest
                 throw new TimeoutException($"gatewayd did not mount within {StartLimit}: {_errors}");
             Thread.Sleep(5);
         }
+
+        _lastMountId = MountId();
     }
 
     public void Kill()
@@ -66,9 +69,11 @@ internal sealed class RealDaemon : IDaemonUnderTest
         Directory.Delete(Root, recursive: true);
     }
 
-    /// <summary>A dead mount of the last round still stands there; the new one is on top of it or in its place, and answers.</summary>
-    private bool IsMounted() =>
-        File.ReadLines("/proc/self/mountinfo").Any(line => line.Split(' ')[4] == MountPoint) && Directory.Exists(Path.Combine(MountPoint, "."));
+    /// <summary>
+    /// The kernel's number of the mount there now. The dead mount of the last round stands there until the new daemon takes it away, and still
+    /// answers from the kernel's cache: only its number tells it from the new one.
+    /// </summary>
+    private string? MountId() => File.ReadLines("/proc/self/mountinfo").Select(line => line.Split(' ')).LastOrDefault(f => f[4] == MountPoint)?[0];
 
     private static (int Code, string Output) Run(string program, params string[] arguments)
     {
