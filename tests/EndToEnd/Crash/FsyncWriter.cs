@@ -191,8 +191,8 @@ internal sealed partial class FsyncWriter(string directory, int seed)
                     wrong.Add($"{file.Name} cell {cell}: bytes are not those of version {version}");
             }
 
-            // What is there now may or may not be stable: it stays the least that an fsync from here on promises.
-            file.Acknowledged[cell] = Math.Min(version, file.Acknowledged[cell]);
+            // What was tried and is not there will not come any more; what is there is not acknowledged by having been seen.
+            file.Tried[cell] = version;
         }
     }
 
