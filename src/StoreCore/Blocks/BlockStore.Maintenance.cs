@@ -12,8 +12,8 @@ public sealed partial class BlockStore
     private const int PunchRuns = 1024;
 
     private readonly Lock _maintenanceLock = new();
-    private readonly byte[] _moveBuffer = GC.AllocateUninitializedArray<byte>(Limits.SegmentSizeBytes);
-    private readonly ChunkRun[] _punchRuns = new ChunkRun[PunchRuns];
+    private byte[]? _moveBuffer;
+    private ChunkRun[]? _punchRuns;
     private bool _sweeping;
     private SegmentKey _sweepNext;
 
@@ -69,9 +69,10 @@ public sealed partial class BlockStore
         long punched = 0;
         lock (_maintenanceLock)
         {
+            ChunkRun[] runs = _punchRuns ??= new ChunkRun[PunchRuns];
             while (maxRuns > 0)
             {
-                int count = _allocator.TakeStale(_punchRuns, Math.Min(maxRuns, PunchRuns));
+                int count = _allocator.TakeStale(runs, Math.Min(maxRuns, PunchRuns));
                 if (count == 0)
                     break;
 
@@ -81,7 +82,7 @@ public sealed partial class BlockStore
                 {
                     for (; done < count; done++)
                     {
-                        ChunkRun run = _punchRuns[done];
+                        ChunkRun run = runs[done];
                         _volumes[run.First.Volume].File.PunchHole(run.First.Offset, (long)run.Count * Limits.ChunkSizeBytes);
                         punched += (long)run.Count * Limits.ChunkSizeBytes;
                     }
@@ -89,13 +90,13 @@ public sealed partial class BlockStore
                 catch (DiskException e)
                 {
                     // The space stays usable, it only is not given back; the next start tries again.
-                    Faults.Add(default, 0, _volumes[_punchRuns[done].First.Volume].Name, _punchRuns[done].First.Offset, e.Message);
+                    Faults.Add(default, 0, _volumes[runs[done].First.Volume].Name, runs[done].First.Offset, e.Message);
                     maxRuns = 0;
                 }
                 finally
                 {
                     for (int i = 0; i < count; i++)
-                        _allocator.Release(_punchRuns[i], stale: false);
+                        _allocator.Release(runs[i], stale: false);
                 }
             }
         }
@@ -142,6 +143,7 @@ public sealed partial class BlockStore
     private FsStatus Settle(SegmentKey key, out long movedBytes)
     {
         movedBytes = 0;
+        byte[] data = _moveBuffer ??= GC.AllocateUninitializedArray<byte>(Limits.SegmentSizeBytes);
         StripeLock stripe = _stripes.For(key.BlockId);
         stripe.EnterShared();
         long version;
@@ -163,7 +165,7 @@ public sealed partial class BlockStore
                     continue;
 
                 // A bad chunk keeps the segment as it is: nothing is gained by moving what cannot be read.
-                status = _reader.ReadChunk(key, map, chunk, _moveBuffer.AsSpan(at));
+                status = _reader.ReadChunk(key, map, chunk, data.AsSpan(at));
                 if (status != FsStatus.Ok)
                     return status;
                 at += Limits.ChunkSizeBytes;
@@ -179,7 +181,7 @@ public sealed partial class BlockStore
         try
         {
             // Not admitted against the reserve: what is moved is freed elsewhere.
-            FsStatus status = WriteFresh(change, _moveBuffer.AsSpan(0, count * Limits.ChunkSizeBytes));
+            FsStatus status = WriteFresh(change, data.AsSpan(0, count * Limits.ChunkSizeBytes));
             if (status != FsStatus.Ok)
                 return status;
 

@@ -21,6 +21,7 @@ internal sealed class BlockFuzz
     private readonly SimClock _clock = new();
     private readonly Dictionary<BlockId, ModelBlock> _model = [];
     private readonly BlockStoreOptions _options;
+    private readonly byte[] _found = new byte[WindowBytes];
     private SimKvStore _kv;
     private SimDisk _disk;
     private BlockStore _store = null!;
@@ -350,7 +351,7 @@ internal sealed class BlockFuzz
     {
         BlockCheckReport check = _store.Check();
         True(check.ProblemCount == 0, string.Join("; ", check.Problems.Take(5).Select(problem => problem.Description)));
-        byte[] data = new byte[WindowBytes];
+        byte[] data = _found;
         for (ulong inode = 1; inode <= Inodes; inode++)
         {
             var id = new InodeId(inode);
@@ -386,7 +387,7 @@ internal sealed class BlockFuzz
     /// <summary>What was found after the crash is what is from now on.</summary>
     private void Adopt()
     {
-        byte[] data = new byte[WindowBytes];
+        byte[] data = _found;
         foreach ((BlockId block, ModelBlock model) in _model)
         {
             Expect(FsStatus.Ok, _store.Read(block, 0, data));
