@@ -1,5 +1,6 @@
 using Sim;
 using StoreCore.Blocks;
+using StoreCore.Kv;
 using StoreCore.Primitives;
 
 namespace StoreCore.Tests.Blocks;
@@ -11,6 +12,8 @@ namespace StoreCore.Tests.Blocks;
 internal sealed class BlockFuzz
 {
     private const int Blocks = 2, Inodes = 3;
+
+    private static readonly byte[] Marker = "fuzz"u8.ToArray();
 
     // The first segments of a block and its last: what lies between is treated alike.
     private const int WindowBytes = 3 * Limits.SegmentSizeBytes;
@@ -32,6 +35,9 @@ internal sealed class BlockFuzz
     /// <summary>Likewise a failure of a flush: the store stops at it, and the step ends as with a power cut.</summary>
     private bool _failsSync;
     private bool _interrupts;
+
+    /// <summary>Operations begun.</summary>
+    private int _operation;
 
     public BlockFuzz(int seed)
     {
@@ -122,6 +128,17 @@ internal sealed class BlockFuzz
 
     private void Change(int kind)
     {
+        _operation++;
+        ChangeBlock(kind);
+
+        // So that a crash tells which operations the log still has.
+        var marker = new KvBatch();
+        marker.Put(KvTable.System, Marker, BitConverter.GetBytes(_operation));
+        _kv.Write(marker);
+    }
+
+    private void ChangeBlock(int kind)
+    {
         BlockId block = new(new InodeId(1 + (ulong)_random.Next(Inodes)), (uint)_random.Next(Blocks));
         ModelBlock model = _model[block];
         switch (kind)
@@ -132,7 +149,7 @@ internal sealed class BlockFuzz
             case < 12:
             {
                 (int offset, int length) = Range(WindowBytes);
-                model.Cut(offset, length, lowersEnd: false);
+                model.Cut(offset, length, lowersEnd: false, _operation);
                 Expect(FsStatus.Ok, _store.Punch(block, offset, length, out long delta));
                 model.AllocatedBytes += delta;
                 break;
@@ -206,7 +223,7 @@ internal sealed class BlockFuzz
                 continue;
 
             int cut = id.Index == block.Index ? from : 0;
-            model.Cut(cut, Limits.BlockSizeBytes - cut, lowersEnd: true);
+            model.Cut(cut, Limits.BlockSizeBytes - cut, lowersEnd: true, _operation);
         }
 
         Expect(FsStatus.Ok, _store.Truncate(block.Inode, (ulong)block.Index * Limits.BlockSizeBytes + (ulong)from, out long delta));
@@ -352,6 +369,8 @@ internal sealed class BlockFuzz
         BlockCheckReport check = _store.Check();
         True(check.ProblemCount == 0, string.Join("; ", check.Problems.Take(5).Select(problem => problem.Description)));
         byte[] data = _found;
+        byte[] marker = new byte[4];
+        int survived = _kv.Get(KvTable.System, Marker, marker) > 0 ? BitConverter.ToInt32(marker) : 0;
         for (ulong inode = 1; inode <= Inodes; inode++)
         {
             var id = new InodeId(inode);
@@ -363,7 +382,7 @@ internal sealed class BlockFuzz
                 var block = new BlockId(id, index);
                 ModelBlock model = _model[block];
                 Expect(FsStatus.Ok, _store.Read(block, 0, data));
-                True(model.Accepts(data, afterCrash, out int chunk), $"chunk {chunk} of block {block} is none of its versions (after crash: {afterCrash})");
+                True(model.Accepts(data, afterCrash ? survived : null, out int chunk), $"chunk {chunk} of block {block} is none of its versions (after crash: {afterCrash})");
                 modelAllocated += model.AllocatedBytes;
                 if (model.End > 0)
                     modelEnd = (ulong)index * Limits.BlockSizeBytes + (ulong)model.End;
@@ -407,7 +426,7 @@ internal sealed class BlockFuzz
     {
         Span<byte> key = stackalloc byte[SegmentKey.SizeBytes];
         Span<byte> row = stackalloc byte[SegmentCodec.MaxSizeBytes];
-        int length = _kv.Get(StoreCore.Kv.KvTable.Segments, new SegmentKey(block, segment).Encode(key), row);
+        int length = _kv.Get(KvTable.Segments, new SegmentKey(block, segment).Encode(key), row);
         return length > 0 && SegmentCodec.TryDecode(row[..length], out SegmentMap map) ? map.End : 0;
     }
 
@@ -427,7 +446,7 @@ internal sealed class BlockFuzz
     /// <summary>A block as bytes, and for each chunk what it was since the last flush.</summary>
     private sealed class ModelBlock
     {
-        private readonly List<(int Chunk, byte[] Data)> _history = [];
+        private readonly List<Version> _history = [];
 
         private int _beforeFlush;
 
@@ -471,10 +490,18 @@ internal sealed class BlockFuzz
                 _ends[i] = Math.Max(_ends[i], Math.Min(offset + data.Length - i * Limits.SegmentSizeBytes, Limits.SegmentSizeBytes));
         }
 
-        public void Cut(int offset, int length, bool lowersEnd)
+        /// <summary>What a cut has taken must not come back once the log has the cut.</summary>
+        public void Cut(int offset, int length, bool lowersEnd, int operation)
         {
             length = Math.Min(length, WindowBytes - offset);
             Keep(offset, length);
+            foreach (Version version in _history)
+            {
+                int start = version.Chunk * Limits.ChunkSizeBytes;
+                if (start < offset + length && start + Limits.ChunkSizeBytes > offset)
+                    version.CutBy = Math.Min(version.CutBy, operation);
+            }
+
             Current.AsSpan(offset, length).Clear();
             for (int i = 0; lowersEnd && i < _ends.Length; i++)
                 _ends[i] = Math.Min(_ends[i], Math.Max(0, offset - i * Limits.SegmentSizeBytes));
@@ -494,7 +521,10 @@ internal sealed class BlockFuzz
             _history.Clear();
         }
 
-        public bool Accepts(ReadOnlySpan<byte> data, bool afterCrash, out int chunk)
+        /// <param name="data">What was found.</param>
+        /// <param name="survived">After a crash the last operation that the log has; otherwise only the current version will do.</param>
+        /// <param name="chunk">The first chunk that is not accepted.</param>
+        public bool Accepts(ReadOnlySpan<byte> data, int? survived, out int chunk)
         {
             for (chunk = 0; chunk < WindowBytes / Limits.ChunkSizeBytes; chunk++)
             {
@@ -503,8 +533,8 @@ internal sealed class BlockFuzz
                     continue;
 
                 bool accepted = false;
-                for (int i = 0; afterCrash && i < _history.Count && !accepted; i++)
-                    accepted = _history[i].Chunk == chunk && found.SequenceEqual(_history[i].Data);
+                for (int i = 0; i < _history.Count && !accepted; i++)
+                    accepted = _history[i].Chunk == chunk && _history[i].CutBy > survived && found.SequenceEqual(_history[i].Data);
                 if (!accepted)
                     return false;
             }
@@ -518,7 +548,17 @@ internal sealed class BlockFuzz
                 return;
 
             for (int chunk = offset / Limits.ChunkSizeBytes; chunk <= (offset + length - 1) / Limits.ChunkSizeBytes; chunk++)
-                _history.Add((chunk, Current.AsSpan(chunk * Limits.ChunkSizeBytes, Limits.ChunkSizeBytes).ToArray()));
+                _history.Add(new Version(chunk, Current.AsSpan(chunk * Limits.ChunkSizeBytes, Limits.ChunkSizeBytes).ToArray()));
+        }
+
+        private sealed class Version(int chunk, byte[] data)
+        {
+            public int Chunk => chunk;
+
+            public byte[] Data => data;
+
+            /// <summary>The first operation that cut it, in part or in whole.</summary>
+            public int CutBy { get; set; } = int.MaxValue;
         }
     }
 }
