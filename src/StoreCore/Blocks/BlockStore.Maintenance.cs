@@ -44,7 +44,9 @@ public sealed partial class BlockStore
         if (_index.OpenSegments > _options.MaxWindowSegments && Sync() == FsStatus.Stopped)
             return FsStatus.Stopped;
 
-        long punched = PunchStale(PunchRuns);
+        bool gives = _allocator.StaleChunks * Limits.ChunkSizeBytes > _options.StaleLimitBytes
+            || _clock.GetElapsedTime(_allocator.ReleasedAt) >= _options.PunchAfter;
+        long punched = gives ? PunchStale(PunchRuns) : 0;
         report = new MaintenanceReport(0, punched, punched > 0);
         while (report.MovedBytes < budgetBytes && _settleQueue.TryTake(out SegmentKey key))
         {

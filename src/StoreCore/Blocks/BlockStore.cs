@@ -35,7 +35,7 @@ public sealed partial class BlockStore : IBlockStore
         _clock = clock;
         _volumes = volumes;
         Faults = new BlockFaults(options.MaxRememberedFaults, clock);
-        _allocator = new SpaceAllocator(volumes);
+        _allocator = new SpaceAllocator(volumes, clock);
         _index = new BlockIndex(kv, volumes, options);
         _reader = new ChunkReader(kv, volumes, Faults);
         _guard = new SpaceGuard(disk, _index, _allocator, options, clock);

@@ -34,6 +34,14 @@ public sealed record BlockStoreOptions
     /// <summary>Locks over blocks. More stripes mean fewer chance collisions; each costs some 60 bytes.</summary>
     public int LockStripes { get; init; } = 1024;
 
+    /// <summary>
+    /// Freed space stays with its volume for so long after the last freeing, to be written again: the host file system then has neither to free nor to allocate. Above
+    /// <see cref="StaleLimitBytes"/> it is given back at once, and on a full disk when a writer needs it.
+    /// </summary>
+    public TimeSpan PunchAfter { get; init; } = TimeSpan.FromSeconds(10);
+
+    public long StaleLimitBytes { get; init; } = 1L << 30;
+
     /// <summary>How long a segment must not have been written before background work moves its inline or scattered chunks.</summary>
     public TimeSpan ColdAfter { get; init; } = TimeSpan.FromSeconds(30);
 

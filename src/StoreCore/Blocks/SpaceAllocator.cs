@@ -8,7 +8,7 @@ internal readonly record struct ChunkRun(ChunkLocation First, int Count);
 /// into a group of their own, so that random writes of a file become sequential on the disk and do not cut up the space of large ones. A chunk taken
 /// stays busy until <see cref="Release"/>. Any thread may call any member.
 /// </summary>
-internal sealed class SpaceAllocator(VolumeSet volumes)
+internal sealed class SpaceAllocator(VolumeSet volumes, TimeProvider clock)
 {
     /// <summary>Requests below this share a group with others of their kind.</summary>
     private const int LargeRequestChunks = 16;
@@ -23,9 +23,13 @@ internal sealed class SpaceAllocator(VolumeSet volumes)
     /// <summary>A search of all volumes for this many consecutive chunks failed, and nothing was released since.</summary>
     private int _failedRun = int.MaxValue;
     private long _staleChunks;
+    private long _releasedAt;
 
     /// <summary>Free chunks whose disk space has not been given back yet.</summary>
     public long StaleChunks => Volatile.Read(ref _staleChunks);
+
+    /// <summary>When chunks became stale last, as a timestamp of the clock.</summary>
+    public long ReleasedAt => Volatile.Read(ref _releasedAt);
 
     /// <summary>Chunks that can be taken at once, in all volumes.</summary>
     public long FreeChunks
@@ -67,10 +71,29 @@ internal sealed class SpaceAllocator(VolumeSet volumes)
             {
                 volume.Stale.Set(run.First.Chunk, run.Count);
                 _staleChunks += run.Count;
+                _releasedAt = clock.GetTimestamp();
+                ReuseSoon(run);
             }
 
             _failedRun = int.MaxValue;
         }
+    }
+
+    /// <summary>Goes back to a large piece that was freed: the disk has its blocks allocated already, and the volumes stay small.</summary>
+    private void ReuseSoon(ChunkRun run)
+    {
+        if (run.Count < Volume.ChunksPerGroup)
+            return;
+
+        ReadOnlySpan<Volume> all = volumes.All;
+        uint at = _large.Volume < all.Length ? all[_large.Volume].Id : uint.MaxValue;
+        if (run.First.Volume > at || (run.First.Volume == at && run.First.Chunk >= _large.Chunk))
+            return;
+
+        int index = 0;
+        while (all[index].Id != run.First.Volume)
+            index++;
+        _large = (index, run.First.Chunk);
     }
 
     /// <summary>

@@ -56,6 +56,7 @@ internal sealed class BlockFuzz
             LockStripes = 1 + _random.Next(4),
             InlineSyncThresholdBytes = 16 * 1024,
             ColdAfter = TimeSpan.FromSeconds(3),
+            PunchAfter = TimeSpan.FromSeconds(1),
             DefragmentRuns = 3,
             MaxWaitingSegments = 4,
             MaxWindowSegments = 3,
@@ -256,15 +257,17 @@ internal sealed class BlockFuzz
             return;
 
         _interrupts = false;
-        Change(_random.Next(14));
+        for (int changes = 1 + _random.Next(3); changes > 0; changes--)
+            Change(_random.Next(14));
         _interrupts = true;
     }
 
     private (int Offset, int Length) Range(int limit)
     {
-        int offset = _random.Next(4) switch
+        int offset = _random.Next(6) switch
         {
             0 => 0,
+            2 or 3 => Limits.SegmentSizeBytes + _random.Next(6) * Limits.ChunkSizeBytes, // hot: where changes meet
             1 => _random.Next(limit / Limits.ChunkSizeBytes) * Limits.ChunkSizeBytes,
             _ => _random.Next(limit),
         };
@@ -357,6 +360,7 @@ internal sealed class BlockFuzz
         foreach (ModelBlock model in _model.Values)
             model.Flushed();
         // On a tight disk moving may have failed in the last round and left what it took to be punched.
+        _clock.Advance(TimeSpan.FromSeconds(10));
         Maintain(0, out _);
         BlockCheckReport check = _store.Check();
         int volumes = _disk.List().Count;
