@@ -10,7 +10,7 @@ namespace StoreCore.Metadata;
 /// <remarks>
 /// A reader that missed reads the store and fills the cache with what it found. Two rules keep it from planting an old value: while a change of an inode is under way (from
 /// <see cref="BeginChange"/>, before the store is written, to its end) nothing is filled into that shard and the inode is not cached; and a fill must present the
-/// version that the shard had when the reader missed, which every change raises.
+/// version that the shard had when the reader missed, which both the begin and the end of a change raise: a reader that missed in between may have read either value.
 /// </remarks>
 internal sealed class InodeCache
 {
@@ -125,6 +125,7 @@ internal sealed class InodeCache
             lock (_lock)
             {
                 _changes--;
+                _version++;
                 Put(record, hash);
             }
         }
@@ -132,7 +133,10 @@ internal sealed class InodeCache
         public void EndRemoval()
         {
             lock (_lock)
+            {
                 _changes--;
+                _version++;
+            }
         }
 
         private int Find(InodeId inode, uint hash)

@@ -14,9 +14,9 @@ public class KillRoundsTests
         int rounds = int.Parse(Environment.GetEnvironmentVariable("GATEWAY_KILL_ROUNDS") ?? $"{DefaultRounds}", CultureInfo.InvariantCulture);
         int seed = int.Parse(Environment.GetEnvironmentVariable("GATEWAY_KILL_SEED") ?? "1", CultureInfo.InvariantCulture);
         string directory = Directory.CreateTempSubdirectory("gateway-kill-").FullName;
-        using var rounder = new KillRounds(new RealDaemon(Path.Combine(Root(), "out/bin"), directory), seed);
+        using var rounder = new KillRounds(new RealDaemon(Environment.GetEnvironmentVariable("GATEWAY_BIN") ?? Path.Combine(Root(), "out/bin"), directory), seed);
         List<string> wrong = rounder.Run(rounds);
-        Assert.Empty(wrong);
+        Assert.True(wrong.Count == 0, string.Join('\n', wrong));
         Assert.True(rounder.Acknowledged > rounds, $"only {rounder.Acknowledged} fsyncs in {rounds} rounds: nothing was tested");
     }
 
