@@ -1,10 +1,11 @@
 using System.CommandLine;
+using System.CommandLine.Invocation;
 using Ctl;
 using Gateway.Admin.Contract;
 
 RootCommand root = CommandTree.Build();
 ParseResult parsed = root.Parse(args);
-if (parsed.Errors.Count > 0)
+if (parsed.Errors.Count > 0 && parsed.Action is ParseErrorAction)
 {
     // One line, and where the rest can be read: the whole help text would push the reason off the screen.
     string command = string.Join(' ', CommandTree.PathOf(parsed.CommandResult.Command));

@@ -99,6 +99,7 @@ internal sealed class DaemonHost : IDisposable
             _config.AdminSocketPath, MetricsEndPoint(), new AdminRoutes(node, _logger.CreateLogger<AdminServer>()), _logger).GetAwaiter().GetResult();
         try
         {
+            mounts.RemoveDead(node.SourceOf(null));
             foreach (MountSpec spec in _config.GetAll(ConfigTable.Mounts))
                 mounts.Mount(spec.Directory, spec.Options, node.SourceOf(null));
 

@@ -46,7 +46,7 @@ internal static class DaemonProgram
     {
         RootCommand root = Build();
         ParseResult parsed = root.Parse(args);
-        if (parsed.Errors.Count > 0)
+        if (parsed.Errors.Count > 0 && parsed.Action is ParseErrorAction)
             return Refuse(ExitCode.Usage, $"{parsed.Errors[0].Message.TrimEnd('.')}; see gatewayd --help");
         try
         {

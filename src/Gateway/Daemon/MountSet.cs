@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Gateway.Admin.Contract;
 using Gateway.Fuse;
 using Gateway.Vfs;
@@ -13,8 +14,10 @@ internal sealed record ServedMount(FuseMount Fuse, string OptionText);
 /// </summary>
 internal sealed class MountSet(IVfs vfs, TimeProvider clock, ILoggerFactory loggers)
 {
-    /// <summary>How long the end of the daemon waits for programs that still hold files of a detached mount.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+    /// <summary>How long the end of the daemon waits for programs that still hold files, before they are cut off.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
+
+    private static readonly TimeSpan RetryInterval = TimeSpan.FromMilliseconds(50);
 
     private readonly ILogger _log = loggers.CreateLogger<MountSet>();
     private readonly Lock _gate = new();
@@ -70,23 +73,65 @@ internal sealed class MountSet(IVfs vfs, TimeProvider clock, ILoggerFactory logg
         }
     }
 
-    /// <summary>Takes all mounts away; what is still held open after a while is cut off.</summary>
+    /// <summary>
+    /// Takes away what an earlier daemon of this data directory has left mounted. It is dead for certain, whatever the kernel still answers from its caches:
+    /// the directory's lock is ours.
+    /// </summary>
+    public void RemoveDead(string source)
+    {
+        foreach (MountTableEntry entry in MountTable.Read().Where(entry => entry.Type == MountTable.GatewayType && entry.Source == source))
+        {
+            if (NativeMethods.Unmount(entry.MountPoint, NativeMethods.UMOUNT_NOFOLLOW | NativeMethods.MNT_DETACH) == 0)
+                _log.LogInformation("{Directory} was the mount of a daemon that has died: removed", entry.MountPoint);
+            else
+                _log.LogWarning("{Directory} is the mount of a daemon that has died and cannot be removed: {Reason}", entry.MountPoint, NativeMethods.LastError);
+        }
+    }
+
+    /// <summary>Takes all mounts away. Programs with open files are given a moment; then what the kernel holds for them is written back, and they are cut off.</summary>
     public void UnmountAll()
     {
         List<FuseMount> mounts = [.. Active.Select(mount => mount.Fuse).Reverse()];
+        long started = clock.GetTimestamp();
         foreach (FuseMount mount in mounts)
-            mount.Unmount();
-        Task all = Task.WhenAll(mounts.Select(mount => mount.Completion));
-        if (all.Wait(Patience))
-            return;
-        foreach (FuseMount mount in mounts.Where(mount => !mount.Completion.IsCompleted))
         {
-            _log.LogWarning("{Directory}: files are still open after {Seconds} s; they are cut off", mount.MountPoint, Patience.TotalSeconds);
-            mount.Abort();
+            while (NativeMethods.Unmount(mount.MountPoint, NativeMethods.UMOUNT_NOFOLLOW) != 0)
+            {
+                if (Marshal.GetLastPInvokeError() != NativeMethods.EBUSY)
+                    break; // Not mounted any more.
+                if (clock.GetElapsedTime(started) > Patience)
+                {
+                    CutOff(mount);
+                    break;
+                }
+
+                Thread.Sleep(RetryInterval);
+            }
         }
 
-        if (!all.Wait(Patience))
+        if (!Task.WhenAll(mounts.Select(mount => mount.Completion)).Wait(Patience))
             _log.LogError("a mount did not end; its requests are abandoned");
+    }
+
+    private void CutOff(FuseMount mount)
+    {
+        _log.LogWarning("{Directory}: files are still open after {Seconds} s; they are cut off", mount.MountPoint, Patience.TotalSeconds);
+        var flush = new Thread(() => Flush(mount.MountPoint)) { IsBackground = true, Name = "flush before the end" };
+        flush.Start();
+        if (!flush.Join(Patience))
+            _log.LogError("{Directory}: the kernel did not write back in time what it held", mount.MountPoint);
+        mount.Abort();
+        mount.Unmount();
+    }
+
+    /// <summary>syncfs: pages that were changed through a writable mapping or a write-back cache.</summary>
+    private void Flush(string directory)
+    {
+        int descriptor = NativeMethods.Open(directory, NativeMethods.O_RDONLY | NativeMethods.O_DIRECTORY | NativeMethods.O_CLOEXEC, 0);
+        if (descriptor < 0 || NativeMethods.SyncFileSystem(descriptor) != 0)
+            _log.LogError("{Directory}: the last write-back failed: {Reason}", directory, NativeMethods.LastError);
+        if (descriptor >= 0)
+            NativeMethods.Close(descriptor);
     }
 
     private void Forget(ServedMount mount, Task<FuseSessionEnd> ended)

@@ -7,8 +7,8 @@ internal static partial class NativeMethods
 {
     public const int O_RDWR = 2, O_CREAT = 0x40, O_CLOEXEC = 0x80000, O_RDONLY = 0, O_DIRECTORY = 0x10000;
     public const int LOCK_EX = 2, LOCK_NB = 4;
-    public const int MNT_DETACH = 2;
-    public const int EPERM = 1, ENOENT = 2, EIO = 5, EACCES = 13, EWOULDBLOCK = 11, EEXIST = 17, ENOTDIR = 20, ENOSPC = 28, EROFS = 30, ENOTCONN = 107;
+    public const int MNT_DETACH = 2, UMOUNT_NOFOLLOW = 8;
+    public const int EPERM = 1, ENOENT = 2, EIO = 5, EACCES = 13, EBUSY = 16, EWOULDBLOCK = 11, EEXIST = 17, ENOTDIR = 20, ENOSPC = 28, EROFS = 30, ENOTCONN = 107;
 
     [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int Open(string path, int flags, uint mode);
@@ -28,8 +28,8 @@ internal static partial class NativeMethods
     [LibraryImport("libc", EntryPoint = "umount2", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int Unmount(string path, int flags);
 
-    [LibraryImport("libc", EntryPoint = "statfs64", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    public static unsafe partial int StatFs(string path, byte* buffer);
+    [LibraryImport("libc", EntryPoint = "syncfs", SetLastError = true)]
+    public static partial int SyncFileSystem(int descriptor);
 
     public const uint S_IFMT = 0xF000, S_IFSOCK = 0xC000, S_IFDIR = 0x4000;
 
@@ -47,9 +47,6 @@ internal static partial class NativeMethods
         mode = found ? *(ushort*)(buffer + ModeOffset) : 0u;
         return found;
     }
-
-    [LibraryImport("libc", EntryPoint = "geteuid")]
-    public static partial uint EffectiveUserId();
 
     /// <summary>The C library's words for the last error.</summary>
     public static string LastError => Marshal.GetPInvokeErrorMessage(Marshal.GetLastPInvokeError());

@@ -100,8 +100,14 @@ internal sealed class Node(
     public CheckReport Scrub(Action<WorkProgress> progress, CancellationToken cancellation) =>
         new StoreScrub(stack.Blocks, progress, cancellation, clock).Run();
 
-    public void Dump(Stream output, CancellationToken cancellation) =>
+    public void Dump(Stream output, CancellationToken cancellation)
+    {
+        // Sizes and times of files written lately come into the metadata first.
+        FsStatus status = stack.Vfs.SyncAll();
+        if (status != FsStatus.Ok)
+            throw new OperatingException(ExitCode.IoError, $"dump: the store answers {status}; look into the daemon's log");
         MetadataDump.Write(stack.KeyValues, output, (_, _) => cancellation.ThrowIfCancellationRequested());
+    }
 
     public TreeSize MeasureTree(string path, Action<WorkProgress> progress, CancellationToken cancellation) =>
         new TreeMeasure(stack.Vfs, progress, cancellation).Run(path, _paths.Find(path));
