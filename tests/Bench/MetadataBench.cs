@@ -69,6 +69,34 @@ internal static class MetadataBench
         return 0;
     }
 
+    /// <summary>Checks the store that <see cref="Scale"/> left behind, dumps it, and loads the dump into another one.</summary>
+    public static int Whole(string directory)
+    {
+        using RocksDbStore kv = Open(directory, out _);
+        Time("check, rows", () =>
+        {
+            MetadataCheckCounts counts = MetadataCheck.Run(kv, finding => { Console.WriteLine(finding); return true; });
+            return counts.Inodes + counts.Names + counts.LogRecords;
+        });
+        string path = Path.Combine(directory, "dump");
+        Time("dump, rows", () =>
+        {
+            using FileStream dump = File.Create(path);
+            MetadataDumpCounts counts = MetadataDump.Write(kv, dump);
+            Console.WriteLine($"{counts}, {dump.Length >> 20} MiB");
+            return counts.Inodes + counts.Names;
+        });
+        using RocksDbStore copy = RocksDbStore.Open(Path.Combine(directory, "metadata-loaded"), new RocksDbOptions());
+        Time("load, rows", () =>
+        {
+            using FileStream dump = File.OpenRead(path);
+            MetadataDumpCounts counts = MetadataDump.Load(copy, dump);
+            return counts.Inodes + counts.Names;
+        });
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"resident {ResidentMib():F0} MiB"));
+        return 0;
+    }
+
     private static void StatRandom(MetadataStore store, long files) => Time("stat of random files by name", () =>
     {
         const int count = 20_000;

@@ -12,6 +12,8 @@ switch (args)
         return MetadataBench.Scale(count, directory);
     case ["metadata-lookups", var files, var directory] when long.TryParse(files, out long count) && count > 0:
         return MetadataBench.Lookups(count, directory);
+    case ["metadata-whole", var directory]:
+        return MetadataBench.Whole(directory);
     case ["metadata-threads", var operations, var directory] when int.TryParse(operations, out int count) && count > 0:
         return MetadataBench.Threads(count, directory);
     case ["metadata-operations", var operations, var directory] when int.TryParse(operations, out int count) && count > 0:
@@ -21,6 +23,6 @@ switch (args)
     default:
         Console.Error.WriteLine(
             "usage: Bench fuse-mount DIR [POLL_US BULK_US LONG_US READERS] | fuse-fuzz N [SEED] | blocks DIR [MIB] | "
-            + "metadata-scale N DIR | metadata-lookups N DIR | metadata-threads N DIR | metadata-operations N DIR | metadata-batching N DIR");
+            + "metadata-scale N DIR | metadata-lookups N DIR | metadata-whole DIR | metadata-threads N DIR | metadata-operations N DIR | metadata-batching N DIR");
         return 64;
 }
