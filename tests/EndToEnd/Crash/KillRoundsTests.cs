@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Runtime.CompilerServices;
 
 namespace EndToEnd.Crash;
 
@@ -13,12 +12,9 @@ public class KillRoundsTests
     {
         int rounds = int.Parse(Environment.GetEnvironmentVariable("GATEWAY_KILL_ROUNDS") ?? $"{DefaultRounds}", CultureInfo.InvariantCulture);
         int seed = int.Parse(Environment.GetEnvironmentVariable("GATEWAY_KILL_SEED") ?? "1", CultureInfo.InvariantCulture);
-        string directory = Directory.CreateTempSubdirectory("gateway-kill-").FullName;
-        using var rounder = new KillRounds(new RealDaemon(Environment.GetEnvironmentVariable("GATEWAY_BIN") ?? Path.Combine(Root(), "out/bin"), directory), seed);
+        using var rounder = new KillRounds(new GatewayInstance(), seed);
         List<string> wrong = rounder.Run(rounds);
         Assert.True(wrong.Count == 0, string.Join('\n', wrong));
         Assert.True(rounder.Acknowledged > rounds, $"only {rounder.Acknowledged} fsyncs in {rounds} rounds: nothing was tested");
     }
-
-    private static string Root([CallerFilePath] string self = "") => Path.GetFullPath(Path.Combine(Path.GetDirectoryName(self)!, "../../.."));
 }

@@ -106,7 +106,7 @@ public class GatewayConfigTests
     }
 
     [Fact]
-    public void The_table_of_the_README_is_the_table_of_the_code()
+    public void The_README_has_the_table_of_the_code()
     {
         string? directory = AppContext.BaseDirectory;
         while (directory is not null && !System.IO.File.Exists(Path.Combine(directory, "Gateway.sln")))
