@@ -20,9 +20,16 @@ switch (args)
         return MetadataBench.Operations(count, directory);
     case ["metadata-batching", var operations, var directory] when int.TryParse(operations, out int count) && count > 0:
         return MetadataBench.Batching(count, directory);
+    case ["mount-jobs", var directory]:
+        return MountJobs.Run(directory);
+    case ["crash-simulation", var seeds] when int.TryParse(seeds, out int count) && count > 0:
+        return MountJobs.Crashes(count, 0);
+    case ["crash-simulation", var seeds, var from] when int.TryParse(seeds, out int count) && count > 0 && int.TryParse(from, out int first):
+        return MountJobs.Crashes(count, first);
     default:
         Console.Error.WriteLine(
             "usage: Bench fuse-mount DIR [POLL_US BULK_US LONG_US READERS] | fuse-fuzz N [SEED] | blocks DIR [MIB] | "
-            + "metadata-scale N DIR | metadata-lookups N DIR | metadata-whole DIR | metadata-threads N DIR | metadata-operations N DIR | metadata-batching N DIR");
+            + "mount-jobs DIR | crash-simulation SEEDS [FIRST] | metadata-scale N DIR | metadata-lookups N DIR | metadata-whole DIR | metadata-threads N DIR | "
+            + "metadata-operations N DIR | metadata-batching N DIR");
         return 64;
 }
