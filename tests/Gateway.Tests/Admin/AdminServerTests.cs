@@ -25,7 +25,8 @@ public sealed class AdminServerTests : IAsyncLifetime
         _server = await Start(SocketPath, null);
         _client = new HttpClient(new SocketsHttpHandler { ConnectCallback = async (_, _) => new NetworkStream(await Connect(), ownsSocket: true) })
         {
-            BaseAddress = new Uri("http://gateway"), Timeout = TimeSpan.FromSeconds(20),
+            BaseAddress = new Uri("http://gateway"),
+            Timeout = TimeSpan.FromSeconds(20),
         };
     }
 

@@ -148,31 +148,31 @@ internal sealed class BlockFuzz
                 Write(block, model);
                 break;
             case < 12:
-            {
-                (int offset, int length) = Range(WindowBytes);
-                model.Cut(offset, length, lowersEnd: false, _operation);
-                Expect(FsStatus.Ok, _store.Punch(block, offset, length, out long delta));
-                model.AllocatedBytes += delta;
-                break;
-            }
+                {
+                    (int offset, int length) = Range(WindowBytes);
+                    model.Cut(offset, length, lowersEnd: false, _operation);
+                    Expect(FsStatus.Ok, _store.Punch(block, offset, length, out long delta));
+                    model.AllocatedBytes += delta;
+                    break;
+                }
 
             case < 14:
                 Truncate(block, _random.Next(4) == 0 ? 0 : Range(WindowBytes).Offset);
                 break;
             case < 18:
-            {
-                (int offset, int length) = Range(WindowBytes);
-                byte[] data = new byte[length];
-                Expect(FsStatus.Ok, _store.Read(block, offset, data));
-                True(data.AsSpan().SequenceEqual(model.Current.AsSpan(offset, length)), $"block {block} reads wrong in {offset}+{length}");
-                break;
-            }
+                {
+                    (int offset, int length) = Range(WindowBytes);
+                    byte[] data = new byte[length];
+                    Expect(FsStatus.Ok, _store.Read(block, offset, data));
+                    True(data.AsSpan().SequenceEqual(model.Current.AsSpan(offset, length)), $"block {block} reads wrong in {offset}+{length}");
+                    break;
+                }
 
             default:
-            {
-                Maintain(1 << 18, out _);
-                break;
-            }
+                {
+                    Maintain(1 << 18, out _);
+                    break;
+                }
         }
     }
 
