@@ -16,8 +16,10 @@ public partial class ArchitectureTests
         { "src/StoreCore/Metadata", ["StoreCore.Primitives", "StoreCore.Kv"] },
         { "src/Gateway/Vfs", ["StoreCore.Primitives", "StoreCore.Blocks", "StoreCore.Metadata"] },
         { "src/Gateway/Fuse", ["StoreCore.Primitives", "StoreCore.Metadata", "Gateway.Vfs"] },
-        { "src/Gateway/Configuration", ["StoreCore.Primitives"] },
-        { "src/Ctl", [] },
+        { "src/Gateway/Configuration", ["StoreCore.Primitives", "Gateway.Admin.Contract"] },
+
+        // The messages of the admin API are compiled into both programs; there is nothing else between them.
+        { "src/Ctl", ["Gateway.Admin.Contract"] },
     };
 
     [Theory]

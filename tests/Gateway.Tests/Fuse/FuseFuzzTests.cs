@@ -1,6 +1,14 @@
 namespace Gateway.Tests.Fuse;
 
+/// <summary>What measures the memory of the whole process runs when no other test does.</summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
+public sealed class AloneCollection
+{
+    public const string Name = "alone";
+}
+
 /// <summary>A short run of the fuzzer; <c>Bench fuse-fuzz</c> runs it for as long as one likes.</summary>
+[Collection(AloneCollection.Name)]
 public sealed class FuseFuzzTests
 {
     [Theory]
@@ -13,7 +21,7 @@ public sealed class FuseFuzzTests
         fuzzer.Run(10_000);
         long before = GC.GetTotalMemory(forceFullCollection: true);
         fuzzer.Run(100_000);
-        // Waiting locks, opens and names of broken requests must not pile up. (Some MiB: other tests run at the same time.)
+        // Waiting locks, opens and names of broken requests must not pile up.
         Assert.InRange(GC.GetTotalMemory(forceFullCollection: true) - before, long.MinValue, 64 << 20);
         Assert.Equal(0, fuzzer.Faults);
         // Else the requests are too broken to try anything.
