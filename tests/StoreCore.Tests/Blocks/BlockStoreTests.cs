@@ -186,6 +186,37 @@ public sealed class BlockStoreTests
         Assert.Empty(next.Check().Problems);
     }
 
+    [Fact]
+    public void Inline_data_that_a_later_window_falls_back_to_outlives_the_earlier_flush()
+    {
+        var kv = new SimKvStore();
+        var disk = new SimDisk();
+        var options = new BlockStoreOptions { StoreId = StoreId, VolumeSizeBytes = 4 << 20, MapCacheBytes = 1 << 16 };
+        byte[] first = Bytes(Chunk, seed: 1), second = Bytes(Chunk, seed: 2), third = Bytes(Chunk, seed: 3), fourth = Bytes(Chunk, seed: 4);
+        Action whileFlushing = () => { };
+        using (var store = BlockStore.Open(new InterruptibleKv(kv, () => whileFlushing()), disk, options, TimeProvider.System))
+        {
+            BlockId block = Block(1, 1);
+            store.Write(block, 0, first, WriteHint.SyncSoon, out _);
+            store.Sync();
+            store.Write(block, 0, second, WriteHint.Buffered, out _);
+            whileFlushing = () =>
+            {
+                whileFlushing = () => { };
+                store.Write(block, 0, third, WriteHint.SyncSoon, out _);
+                store.Write(block, 0, fourth, WriteHint.Buffered, out _);
+            };
+            store.Sync();
+            kv.Sync();
+        }
+
+        using var next = BlockStore.Open(kv.Kill(), disk.Crash(new Nothing()), options, TimeProvider.System);
+        byte[] found = new byte[Chunk];
+        Assert.Equal(FsStatus.Ok, next.Read(Block(1, 1), 0, found));
+        Assert.Equal(third, found);
+        Assert.Empty(next.Check().Problems);
+    }
+
     private sealed class Nothing : Random
     {
         public override int Next(int maxValue) => 0;
