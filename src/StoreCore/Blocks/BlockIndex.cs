@@ -21,6 +21,7 @@ internal sealed class BlockIndex(IKvStore kv, VolumeSet volumes, BlockStoreOptio
     private SyncWindow? _closing;
     private SyncWindow _spare = new();
     private long _usedChunks;
+    private long _deletedInlineChunks;
 
     /// <summary>Chunks in volumes that the index points to.</summary>
     public long UsedChunks => Volatile.Read(ref _usedChunks);
@@ -34,6 +35,9 @@ internal sealed class BlockIndex(IKvStore kv, VolumeSet volumes, BlockStoreOptio
                 return _open.FreedChunks + (_closing?.FreedChunks ?? 0);
         }
     }
+
+    /// <summary>Bytes of inline data deleted so far, at most: the key-value store gives them back to the disk only when it is told to, or in its own time.</summary>
+    public long DeletedInlineBytes => Volatile.Read(ref _deletedInlineChunks) * Limits.ChunkSizeBytes;
 
     /// <summary>Segments whose older rows the open window keeps.</summary>
     public int OpenSegments
@@ -130,9 +134,13 @@ internal sealed class BlockIndex(IKvStore kv, VolumeSet volumes, BlockStoreOptio
 
             // Moved to a volume that is not flushed yet: the inline data is what recovery falls back to.
             if (now.IsVolume)
+            {
                 kept |= 1u << chunk;
-            else
-                batch.Delete(KvTable.InlineData, segment.Key.EncodeInline(keyBytes, chunk));
+                continue;
+            }
+
+            batch.Delete(KvTable.InlineData, segment.Key.EncodeInline(keyBytes, chunk));
+            _deletedInlineChunks++;
         }
 
         if (fresh)
@@ -277,8 +285,11 @@ internal sealed class BlockIndex(IKvStore kv, VolumeSet volumes, BlockStoreOptio
                 {
                     int chunk = System.Numerics.BitOperations.TrailingZeroCount(rest);
                     bool needed = map.Locations[chunk].IsInline || (_open.Undo.TryGetValue(segment, out uint open) && (open & 1u << chunk) != 0);
-                    if (!needed)
-                        batch.Delete(KvTable.InlineData, segment.EncodeInline(key, chunk));
+                    if (needed)
+                        continue;
+
+                    batch.Delete(KvTable.InlineData, segment.EncodeInline(key, chunk));
+                    _deletedInlineChunks++;
                 }
 
                 if (batch.Count >= BatchRows)

@@ -14,6 +14,7 @@ public sealed partial class BlockStore
     private readonly Lock _maintenanceLock = new();
     private byte[]? _moveBuffer;
     private ChunkRun[]? _punchRuns;
+    private long _reclaimedInlineBytes;
     private bool _sweeping;
     private SegmentKey _sweepNext;
 
@@ -44,6 +45,8 @@ public sealed partial class BlockStore
         if (_index.OpenSegments > _options.MaxWindowSegments && Sync() == FsStatus.Stopped)
             return FsStatus.Stopped;
 
+        _guard.EngineMemoryBytes = _kv.Usage.MemoryBytes;
+        ReclaimInline(waits: true);
         bool gives = _allocator.StaleChunks * Limits.ChunkSizeBytes > _options.StaleLimitBytes
             || _clock.GetElapsedTime(_allocator.ReleasedAt) >= _options.PunchAfter;
         long punched = gives ? PunchStale(PunchRuns) : 0;
@@ -63,6 +66,24 @@ public sealed partial class BlockStore
         if (runsLow && _guard.Space.AvailableBytes > Limits.BlockSizeBytes)
             _volumes.Prepare();
         return FsStatus.Ok;
+    }
+
+    /// <summary>
+    /// Where inline data has been deleted and space is short, the engine is made to give it back. <paramref name="waits"/>: also where that takes long, for the table is large.
+    /// </summary>
+    private void ReclaimInline(bool waits)
+    {
+        const long WorthwhileBytes = 1 << 20, QuickBytes = 1L << 30;
+        lock (_maintenanceLock)
+        {
+            long deleted = _index.DeletedInlineBytes - _reclaimedInlineBytes;
+            if (deleted < WorthwhileBytes || deleted / 4 < _guard.Space.AvailableBytes || (!waits && _kv.Usage.DiskBytes > QuickBytes))
+                return;
+
+            if (_kv.Reclaim(KvTable.InlineData, _guard.DiskAvailableBytes))
+                _reclaimedInlineBytes += deleted;
+            _guard.Distrust();
+        }
     }
 
     /// <summary>Punches at most so many runs of free space; returns the bytes given back.</summary>

@@ -17,14 +17,14 @@ public sealed partial class BlockStore
         BlockChange change = BlockChange.Rent();
         try
         {
-            FsStatus status = Admit(data.Length);
+            bool inline = IsForLog(block, offset, data.Length, hint);
+            FsStatus status = Admit(data.Length, inline);
             if (status != FsStatus.Ok)
                 return status;
 
             // [firstWhole, endWhole) are the chunks that the data covers; those before and behind are put together from old and new.
             int firstWhole = (offset + Limits.ChunkSizeBytes - 1) / Limits.ChunkSizeBytes;
             int endWhole = (offset + data.Length) / Limits.ChunkSizeBytes;
-            bool inline = IsForLog(block, offset, data.Length, hint);
             if (!inline && endWhole > firstWhole)
             {
                 int from = firstWhole * Limits.ChunkSizeBytes - offset;
@@ -54,21 +54,22 @@ public sealed partial class BlockStore
         || (block.Index == 0 && offset + lengthBytes <= Limits.ChunkSizeBytes);
 
     /// <summary>Makes sure that there is space; frees what waits for a flush or a punch before it gives up.</summary>
-    private FsStatus Admit(int sizeBytes)
+    private FsStatus Admit(int sizeBytes, bool inline)
     {
         // Edges may take a chunk each.
         long needed = sizeBytes + 2L * Limits.ChunkSizeBytes;
-        if (_guard.TryAdmit(needed))
+        if (_guard.TryAdmit(needed, inline))
             return FsStatus.Ok;
-        if (_index.PendingChunks + _allocator.StaleChunks == 0)
-            return FsStatus.NoSpace;
+        if (_index.PendingChunks + _allocator.StaleChunks > 0)
+        {
+            FsStatus status = Sync();
+            if (status != FsStatus.Ok)
+                return status;
+            PunchStale(int.MaxValue);
+        }
 
-        FsStatus status = Sync();
-        if (status != FsStatus.Ok)
-            return status;
-
-        PunchStale(int.MaxValue);
-        return _guard.TryAdmit(needed) ? FsStatus.Ok : FsStatus.NoSpace;
+        ReclaimInline(waits: false);
+        return _guard.TryAdmit(needed, inline) ? FsStatus.Ok : FsStatus.NoSpace;
     }
 
     /// <summary>Puts whole chunks into space that nothing points to: no lock is held.</summary>

@@ -9,6 +9,8 @@ namespace StoreCore.Blocks;
 internal sealed class SpaceGuard(IDisk disk, BlockIndex index, SpaceAllocator allocator, BlockStoreOptions options, TimeProvider clock)
 {
     private long _headroom;
+    private long _engineMemory;
+    private long _inlineSince;
     private long _refreshAt;
 
     public BlockSpace Space
@@ -22,10 +24,15 @@ internal sealed class SpaceGuard(IDisk disk, BlockIndex index, SpaceAllocator al
         }
     }
 
-    /// <summary>True where so many bytes may be written; they are then counted as written.</summary>
+    /// <summary>
+    /// True where so many bytes may be written; they are then counted as written. <paramref name="inline"/>: to the key-value store, whose log takes them now and whose tables
+    /// take them again later.
+    /// </summary>
     /// <exception cref="DiskException">The disk could not be asked.</exception>
-    public bool TryAdmit(long sizeBytes)
+    public bool TryAdmit(long sizeBytes, bool inline)
     {
+        if (inline)
+            Interlocked.Add(ref _inlineSince, sizeBytes);
         if (clock.GetTimestamp() < Volatile.Read(ref _refreshAt) && Interlocked.Add(ref _headroom, -sizeBytes) >= 0)
             return true;
 
@@ -47,6 +54,19 @@ internal sealed class SpaceGuard(IDisk disk, BlockIndex index, SpaceAllocator al
         Volatile.Write(ref _refreshAt, now + (long)(options.SpaceRefresh.TotalSeconds * clock.TimestampFrequency));
     }
 
+    /// <summary>What the key-value store holds in memory: it will need as much of the disk to write it out. Asking it is too dear for every refresh.</summary>
+    public long EngineMemoryBytes
+    {
+        set
+        {
+            Volatile.Write(ref _engineMemory, value);
+            Interlocked.Exchange(ref _inlineSince, 0);
+        }
+    }
+
+    /// <summary>What the disk has for everybody, the reserve included.</summary>
+    public long DiskAvailableBytes => disk.Space.AvailableBytes;
+
     private long Total(DiskSpace space) => Math.Min(options.CapacityLimitBytes, space.TotalBytes);
 
     /// <param name="space">The disk.</param>
@@ -61,6 +81,8 @@ internal sealed class SpaceGuard(IDisk disk, BlockIndex index, SpaceAllocator al
     private long Reserve(DiskSpace space)
     {
         long total = Total(space);
-        return Math.Min(Math.Max(options.ReserveBytes, total / 1000 * options.ReservePerMille), total / 1000 * options.ReserveCapPerMille);
+        long cap = total / 1000 * options.ReserveCapPerMille;
+        long engine = Volatile.Read(ref _engineMemory) + Interlocked.Read(ref _inlineSince);
+        return Math.Min(Math.Max(options.ReserveBytes, total / 1000 * options.ReservePerMille), cap) + Math.Min(engine, total / 4);
     }
 }

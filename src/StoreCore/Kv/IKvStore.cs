@@ -73,6 +73,13 @@ public interface IKvStore : IDisposable
     /// <summary>A consistent copy of the whole store in a new directory on the same file system (hard links where the engine can).</summary>
     void Checkpoint(string directory);
 
+    /// <summary>
+    /// Gives the disk back what deleted pairs of a table still take: writes out what memory holds, drops the log behind it and merges the table's files. Takes its time, and space
+    /// of its own meanwhile: nothing is done where <paramref name="availableBytes"/> would not do. An engine that keeps nothing of what is deleted has nothing to do.
+    /// </summary>
+    /// <returns>False where it has not been done for lack of space.</returns>
+    bool Reclaim(KvTable table, long availableBytes) => true;
+
     /// <summary>Bytes on disk of tables and log, and memory in use by the engine, for statfs and the memory budget.</summary>
     KvUsage Usage { get; }
 }

@@ -52,6 +52,20 @@ internal static unsafe partial class RocksDbNative
     internal static partial void rocksdb_flush_wal(nint db, byte sync, byte** error);
 
     [LibraryImport(Library)]
+    internal static partial nint rocksdb_flushoptions_create();
+
+    [LibraryImport(Library)]
+    internal static partial void rocksdb_flushoptions_destroy(nint options);
+
+    /// <summary>Waits for the end, as the options are made.</summary>
+    [LibraryImport(Library)]
+    internal static partial void rocksdb_flush_cf(nint db, nint options, nint columnFamily, byte** error);
+
+    [LibraryImport(Library)]
+    internal static partial void rocksdb_compact_range_cf(
+        nint db, nint columnFamily, byte* start, nuint startLength, byte* limit, nuint limitLength);
+
+    [LibraryImport(Library)]
     internal static partial nint rocksdb_writeoptions_create();
 
     [LibraryImport(Library)]

@@ -311,6 +311,46 @@ public sealed unsafe class RocksDbStore : IKvStore
         }
     }
 
+    public bool Reclaim(KvTable table, long availableBytes)
+    {
+        Enter();
+        try
+        {
+            ThrowIfFailed();
+            ulong inMemory = 0;
+            foreach (nint family in _tables)
+                inMemory += Property(_db, family, "rocksdb.cur-size-all-mem-tables\0"u8);
+            if (inMemory > (ulong)Math.Max(0, availableBytes))
+                return false;
+
+            // A log file can go only when no table has changes in it that are not in a file of its own.
+            nint options = rocksdb_flushoptions_create();
+            byte* error = null;
+            foreach (nint family in _tables)
+            {
+                rocksdb_flush_cf(_db, options, family, &error);
+                if (error != null)
+                    break;
+            }
+
+            rocksdb_flushoptions_destroy(options);
+            if (error != null)
+                throw Latch(Failure(error, "flush of the tables"));
+
+            // Merging writes what is live before it deletes the rest. Keys are estimated with deletions taken off; a value is a chunk at most.
+            ulong live = Property(_db, _tables[(int)table], "rocksdb.estimate-num-keys\0"u8) * Limits.ChunkSizeBytes;
+            if (live > (ulong)Math.Max(0, availableBytes))
+                return false;
+
+            rocksdb_compact_range_cf(_db, _tables[(int)table], null, 0, null, 0);
+            return true;
+        }
+        finally
+        {
+            Exit();
+        }
+    }
+
     public KvUsage Usage
     {
         get

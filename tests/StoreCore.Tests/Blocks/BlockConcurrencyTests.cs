@@ -146,6 +146,21 @@ public sealed class BlockConcurrencyTests : IDisposable
     }
 
     [Fact]
+    public void Space_of_deleted_tiny_files_comes_back()
+    {
+        byte[] data = BlockFixture.Bytes(Chunk);
+        for (ulong i = 1; i <= 2000; i++)
+            Expect(_store.Write(new BlockId(new InodeId(i), 0), 0, data, WriteHint.Buffered, out _));
+        long full = _kv.Usage.DiskBytes;
+        for (ulong i = 1; i <= 2000; i++)
+            Expect(_store.Truncate(new InodeId(i), 0, out _));
+        Assert.True(_kv.Reclaim(KvTable.InlineData, long.MaxValue));
+        Assert.True(_kv.Usage.DiskBytes < full / 2, $"{_kv.Usage.DiskBytes} of {full} bytes are left");
+        Assert.False(_kv.Reclaim(KvTable.InlineData, -1));
+        Assert.Empty(_store.Check().Problems);
+    }
+
+    [Fact]
     public void The_maintenance_thread_works_pauses_and_ends()
     {
         Expect(_store.Write(Block(1), 0, BlockFixture.Bytes(Limits.SegmentSizeBytes), WriteHint.Buffered, out _));
