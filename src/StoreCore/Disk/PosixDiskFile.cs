@@ -14,9 +14,6 @@ internal sealed unsafe class PosixDiskFile : IDiskFile
         Name = name;
         _path = path;
         _handle = new SafeDescriptor(descriptor);
-
-        // Chunks of many files lie next to each other here: the kernel's read-ahead would fetch strangers. A hint; its failure changes nothing.
-        _ = Libc.FAdvise(descriptor, 0, 0, Libc.POSIX_FADV_RANDOM);
     }
 
     public string Name { get; }

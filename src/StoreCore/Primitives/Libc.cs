@@ -18,7 +18,6 @@ internal static unsafe partial class Libc
 
     internal const int SEEK_END = 2;
 
-    internal const int POSIX_FADV_RANDOM = 1;
 
     [LibraryImport(Library, EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int Open(string path, int flags, uint mode);
@@ -46,9 +45,6 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Library, EntryPoint = "fallocate64", SetLastError = true)]
     internal static partial int FAllocate(int descriptor, int mode, long offset, long length);
-
-    [LibraryImport(Library, EntryPoint = "posix_fadvise64")]
-    internal static partial int FAdvise(int descriptor, long offset, long length, int advice);
 
     [LibraryImport(Library, EntryPoint = "fcntl64", SetLastError = true)]
     private static partial int FControl(int descriptor, int command, FLock* argument);
