@@ -224,30 +224,31 @@ internal sealed class BlockChecker(IKvStore kv, VolumeSet volumes, ChunkReader r
         foreach (Volume volume in _volumes)
             marked.Add(volume.Id, new ChunkBitmap(volume.Chunks));
 
-        using (IKvIterator rows = kv.Iterate(KvTable.Space, [], [], snapshot))
+        using (var table = new SpaceTable(kv, snapshot))
         {
-            while (rows.Next())
+            while (table.Next())
             {
-                if (!SpaceRow.TryDecodeKey(rows.Key, rows.Value, out uint id, out int group))
+                if (table.Damaged is { } key)
                 {
-                    Add(BlockProblemKind.DamagedRow, InodeId.None, $"space row {Convert.ToHexString(rows.Key)} is damaged");
+                    Add(BlockProblemKind.DamagedRow, InodeId.None, $"space row {Convert.ToHexString(key)} is damaged");
                     continue;
                 }
 
-                if (!SpaceRow.IsInUse(group, rows.Value))
+                if (!table.InUse)
                     continue;
-                if (volumes.Find(id) is not { } volume || group >= volume.Groups)
+                if (volumes.Find(table.VolumeId) is not { } volume || table.Group >= volume.Groups)
                 {
-                    Add(BlockProblemKind.BadLocation, InodeId.None, $"the space table has group {group} of {Volume.NameOf(id)}, which does not exist");
+                    Add(BlockProblemKind.BadLocation, InodeId.None,
+                        $"the space table has group {table.Group} of {Volume.NameOf(table.VolumeId)}, which does not exist");
                     if (repair)
-                        _repairs.Delete(KvTable.Space, rows.Key);
+                        SpaceTable.DeleteRow(_repairs, table.VolumeId, table.Group);
                     continue;
                 }
 
                 for (int i = 0; i < Volume.ChunksPerGroup; i++)
                 {
-                    if ((rows.Value[i >> 3] & 1 << (i & 7)) != 0)
-                        marked[id].Set(group * Volume.ChunksPerGroup + i, 1);
+                    if ((table.Bitmap[i >> 3] & 1 << (i & 7)) != 0)
+                        marked[volume.Id].Set(table.Group * Volume.ChunksPerGroup + i, 1);
                 }
             }
         }
@@ -258,8 +259,6 @@ internal sealed class BlockChecker(IKvStore kv, VolumeSet volumes, ChunkReader r
 
     private void CompareSpace(Volume volume, ChunkBitmap references, ChunkBitmap marked)
     {
-        Span<byte> key = stackalloc byte[SpaceRow.KeyBytes];
-        Span<byte> bitmap = stackalloc byte[Volume.GroupBytes];
         for (int group = 0; group < volume.Groups; group++)
         {
             bool differs = false;
@@ -286,7 +285,7 @@ internal sealed class BlockChecker(IKvStore kv, VolumeSet volumes, ChunkReader r
             }
 
             volume.SetUsed(0);
-            SpaceRow.Stage(_repairs, volume, group);
+            SpaceTable.PutRow(_repairs, volume, group);
             Repair(flush: false);
         }
     }

@@ -14,7 +14,7 @@ internal sealed class BlockIndex(IKvStore kv, VolumeSet volumes, BlockStoreOptio
     // Commits are one at a time: a row of the space table is shared by many blocks, and its versions must reach the log in the order they were made.
     private readonly Lock _commit = new();
     private readonly SegmentCache _cache = new(options.MapCacheBytes);
-    private readonly List<(Volume Volume, int Group)> _changedGroups = [];
+    private readonly SpaceLog _space = new(options.SpaceFoldRows, options.SpaceFoldStepGroups);
     private readonly byte[] _row = new byte[SegmentCodec.MaxSizeBytes];
     private readonly KvBatch _finishBatch = new();
     private SyncWindow _open = new() { Number = 1 };
@@ -89,7 +89,7 @@ internal sealed class BlockIndex(IKvStore kv, VolumeSet volumes, BlockStoreOptio
         {
             foreach (ref SegmentChange segment in change.Segments)
                 grown += Stage(ref segment, change.Batch);
-            StageSpace(change.Batch);
+            _space.Stage(change.Batch);
             if (change.Batch.Count > 0)
                 kv.Write(change.Batch);
             foreach (ref SegmentChange segment in change.Segments)
@@ -171,7 +171,7 @@ internal sealed class BlockIndex(IKvStore kv, VolumeSet volumes, BlockStoreOptio
 
         volume.SetUsed(location.Chunk);
         _usedChunks++;
-        Touch(volume, location.Chunk);
+        _space.Touch(volume, location.Chunk);
         if (volume.Dirty)
             return;
 
@@ -187,26 +187,8 @@ internal sealed class BlockIndex(IKvStore kv, VolumeSet volumes, BlockStoreOptio
 
         volume.ClearUsed(location.Chunk);
         _usedChunks--;
-        Touch(volume, location.Chunk);
+        _space.Touch(volume, location.Chunk);
         _open.AddFreed(location);
-    }
-
-    private void Touch(Volume volume, int chunk)
-    {
-        int group = chunk / Volume.ChunksPerGroup;
-        if (volume.MarkChanged(group))
-            _changedGroups.Add((volume, group));
-    }
-
-    private void StageSpace(KvBatch batch)
-    {
-        foreach ((Volume volume, int group) in _changedGroups)
-        {
-            SpaceRow.Stage(batch, volume, group);
-            volume.ClearChanged(group);
-        }
-
-        _changedGroups.Clear();
     }
 
     /// <summary>The first time a window gives a segment new volume space, its row before goes to the undo table.</summary>
@@ -317,6 +299,25 @@ internal sealed class BlockIndex(IKvStore kv, VolumeSet volumes, BlockStoreOptio
                 kv.Write(batch);
             _closing = null;
             window.Undo.Clear();
+        }
+
+        FoldSpace();
+    }
+
+    /// <summary>Brings the space table's change rows into the groups' rows where many have gathered. Needs no flush: both say the same.</summary>
+    private void FoldSpace()
+    {
+        while (true)
+        {
+            lock (_commit)
+            {
+                if (!_space.NeedsFold)
+                    return;
+
+                _finishBatch.Clear();
+                _space.FoldStep(_finishBatch);
+                kv.Write(_finishBatch);
+            }
         }
     }
 

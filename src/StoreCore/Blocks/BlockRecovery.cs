@@ -29,6 +29,7 @@ internal sealed class BlockRecovery(IKvStore kv, VolumeSet volumes, ChunkReader 
 
     public void Run()
     {
+        FoldSpace();
         List<(SegmentKey Key, List<SegmentMap> Versions)> suspects = LoadUndoRows();
         foreach ((SegmentKey key, List<SegmentMap> versions) in suspects)
         {
@@ -48,6 +49,29 @@ internal sealed class BlockRecovery(IKvStore kv, VolumeSet volumes, ChunkReader 
 
         _afterFlush.DeleteRange(KvTable.Undo, [], [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]);
         kv.Write(_afterFlush);
+    }
+
+    /// <summary>No change row of the space table is left: rows that recovery, repair and <see cref="SpaceLog"/> write from here on are not hidden by older ones.</summary>
+    private void FoldSpace()
+    {
+        using (var table = new SpaceTable(kv))
+        {
+            foreach ((uint volume, int group) in table.Changed)
+            {
+                if (volumes.Find(volume) is { } found && group < found.Groups)
+                    SpaceTable.PutRow(_batch, found, group);
+                else
+                    SpaceTable.DeleteRow(_batch, volume, group); // all free, or the volume would have been missed
+            }
+
+            if (table.Changed.Count == 0)
+                return;
+        }
+
+        Span<byte> lower = stackalloc byte[SpaceTable.ChangeKeyBytes];
+        Span<byte> upper = stackalloc byte[SpaceTable.ChangeKeyBytes];
+        _batch.DeleteRange(KvTable.Space, SpaceTable.ChangeKey(lower, 0), SpaceTable.ChangeKey(upper, ulong.MaxValue));
+        Apply();
     }
 
     /// <summary>For each segment its older versions, the newest first.</summary>
@@ -222,7 +246,7 @@ internal sealed class BlockRecovery(IKvStore kv, VolumeSet volumes, ChunkReader 
     private void Apply()
     {
         foreach ((Volume volume, int group) in _changedGroups)
-            SpaceRow.Stage(_batch, volume, group);
+            SpaceTable.PutRow(_batch, volume, group);
         _changedGroups.Clear();
         if (_batch.Count > 0)
             kv.Write(_batch);

@@ -54,6 +54,15 @@ public sealed record BlockStoreOptions
     /// <summary>Background work flushes by itself when more segments than this (8 GiB of data) have changed since the last flush: each costs some 50 bytes until then.</summary>
     public int MaxWindowSegments { get; init; } = 64 * 1024;
 
+    /// <summary>
+    /// Change rows of the space table after which they are folded into the rows of their groups (<see cref="SpaceLog"/>): a start reads some 100 KiB of them at most, and the groups of so many
+    /// commits are written in a millisecond or two.
+    /// </summary>
+    public int SpaceFoldRows { get; init; } = 1024;
+
+    /// <summary>Groups that one step of such a fold writes: commits wait for a step.</summary>
+    public int SpaceFoldStepGroups { get; init; } = 256;
+
     /// <summary>Faults that are remembered one by one; beyond this they are only counted.</summary>
     public int MaxRememberedFaults { get; init; } = 256;
 
@@ -74,6 +83,8 @@ public sealed record BlockStoreOptions
         ArgumentOutOfRangeException.ThrowIfNegative(InlineSyncThresholdBytes);
         ArgumentOutOfRangeException.ThrowIfLessThan(LockStripes, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(DefragmentRuns, 2);
+        ArgumentOutOfRangeException.ThrowIfLessThan(SpaceFoldRows, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(SpaceFoldStepGroups, 1);
     }
 }
 

@@ -33,13 +33,13 @@ internal static class SpaceLoader
     private static HashSet<uint> ReferencedVolumes(IKvStore kv)
     {
         var referenced = new HashSet<uint>();
-        using IKvIterator rows = kv.Iterate(KvTable.Space, [], []);
-        while (rows.Next())
+        using var table = new SpaceTable(kv);
+        while (table.Next())
         {
-            if (!SpaceRow.TryDecodeKey(rows.Key, rows.Value, out uint volume, out int group))
-                throw new BlockStoreException($"a row of the space table is damaged: {Convert.ToHexString(rows.Key)}. Restore the metadata from a copy.");
-            if (SpaceRow.IsInUse(group, rows.Value))
-                referenced.Add(volume);
+            if (table.Damaged is { } key)
+                throw new BlockStoreException($"a row of the space table is damaged: {Convert.ToHexString(key)}. Restore the metadata from a copy.");
+            if (table.InUse)
+                referenced.Add(table.VolumeId);
         }
 
         return referenced;
@@ -47,18 +47,17 @@ internal static class SpaceLoader
 
     private static void LoadBitmaps(IKvStore kv, VolumeSet volumes, BlockStoreOptions options)
     {
-        using IKvIterator rows = kv.Iterate(KvTable.Space, [], []);
-        while (rows.Next())
+        using var table = new SpaceTable(kv);
+        while (table.Next())
         {
-            SpaceRow.TryDecodeKey(rows.Key, rows.Value, out uint id, out int group);
-            if (!SpaceRow.IsInUse(group, rows.Value))
+            if (!table.InUse)
                 continue;
 
-            Volume volume = volumes[id];
-            if (group >= volume.Groups)
-                throw new BlockStoreException($"the space table uses group {group} of {volume.Name}, which has {volume.Groups}: volumes were made larger than {options.VolumeSizeBytes} bytes");
+            Volume volume = volumes[table.VolumeId];
+            if (table.Group >= volume.Groups)
+                throw new BlockStoreException($"the space table uses group {table.Group} of {volume.Name}, which has {volume.Groups}: volumes were made larger than {options.VolumeSizeBytes} bytes");
 
-            volume.DecodeGroup(group, rows.Value);
+            volume.DecodeGroup(table.Group, table.Bitmap);
         }
     }
 }

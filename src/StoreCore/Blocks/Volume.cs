@@ -18,8 +18,21 @@ internal sealed class Volume : IDisposable
 
     private const int WordsPerGroup = ChunksPerGroup / 64;
 
+    /// <summary>What <see cref="SpaceLog"/> still has to write of a group.</summary>
+    [Flags]
+    public enum GroupState : byte
+    {
+        None = 0,
+
+        /// <summary>Changed by the commit that is being put together.</summary>
+        InCommit = 1,
+
+        /// <summary>Changed since the group's own row was written last.</summary>
+        Unfolded = 2,
+    }
+
     private readonly ulong[] _used;
-    private readonly bool[] _changedGroups;
+    private readonly GroupState[] _groupStates;
 
     public Volume(uint id, IDiskFile file, int chunks)
     {
@@ -29,7 +42,7 @@ internal sealed class Volume : IDisposable
         _used = new ulong[chunks / 64];
         Busy = new ChunkBitmap(chunks);
         Stale = new ChunkBitmap(chunks);
-        _changedGroups = new bool[Groups];
+        _groupStates = new GroupState[Groups];
         GroupFree = new ushort[Groups];
         Array.Fill(GroupFree, (ushort)ChunksPerGroup);
         FreeChunks = chunks;
@@ -70,15 +83,15 @@ internal sealed class Volume : IDisposable
 
     public void ClearUsed(int chunk) => _used[chunk >> 6] &= ~(1UL << chunk);
 
-    /// <summary>Notes that the group's row must be written; true the first time since it was written.</summary>
-    public bool MarkChanged(int group)
+    /// <summary>Notes the state of a group; true where it was not noted before.</summary>
+    public bool MarkChanged(int group, GroupState state)
     {
-        bool first = !_changedGroups[group];
-        _changedGroups[group] = true;
+        bool first = (_groupStates[group] & state) == 0;
+        _groupStates[group] |= state;
         return first;
     }
 
-    public void ClearChanged(int group) => _changedGroups[group] = false;
+    public void ClearChanged(int group, GroupState state) => _groupStates[group] &= ~state;
 
     /// <summary>The group's bitmap as stored: little endian, bit 0 of byte 0 is its first chunk.</summary>
     public void EncodeGroup(int group, Span<byte> destination)

@@ -35,7 +35,7 @@ internal sealed class SimMachine
         _kv = kv;
         _disk = disk;
         _metadata = MetadataStore.Open(kv, new MetadataOptions { Clock = clock, CacheBytes = 64 * 1024 });
-        BlockStoreOptions options = new() { StoreId = Identity, VolumeSizeBytes = 8 << 20, LockStripes = 16, ColdAfter = TimeSpan.FromSeconds(1) };
+        BlockStoreOptions options = new() { StoreId = Identity, VolumeSizeBytes = 8 << 20, LockStripes = 16, ColdAfter = TimeSpan.FromSeconds(1), SpaceFoldRows = 8, SpaceFoldStepGroups = 3 };
         _blocks = BlockStore.Open(kv, disk, options, clock);
         Vfs = new FileSystemVfs(_metadata, _blocks, clock);
         FsStatus status = Vfs.Recover(out _);

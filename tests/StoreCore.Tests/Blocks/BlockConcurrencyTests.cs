@@ -27,6 +27,8 @@ public sealed class BlockConcurrencyTests : IDisposable
             LockStripes = 16,
             ColdAfter = TimeSpan.FromMilliseconds(5),
             DefragmentRuns = 3,
+            SpaceFoldRows = 5,
+            SpaceFoldStepGroups = 2,
         };
         _store = BlockStore.Open(_kv, _disk, options, TimeProvider.System);
     }

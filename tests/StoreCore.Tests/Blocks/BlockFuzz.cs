@@ -58,6 +58,8 @@ internal sealed class BlockFuzz
             ColdAfter = TimeSpan.FromSeconds(3),
             PunchAfter = TimeSpan.FromSeconds(1),
             DefragmentRuns = 3,
+            SpaceFoldRows = 5,
+            SpaceFoldStepGroups = 2,
             MaxWaitingSegments = 4,
             MaxWindowSegments = 3,
         };
