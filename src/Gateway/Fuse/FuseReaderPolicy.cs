@@ -44,7 +44,7 @@ public sealed class FuseReaderPolicy(long ticksPerSecond, int processors)
     public int BulkMicroseconds { get; init; } = 150;
 
     /// <summary>A handler that has run this long without any other progress while no reader waits gets one released (the watch's tick).</summary>
-    public int WatchMilliseconds { get; init; } = 1;
+    public int WatchMilliseconds { get; init; } = 5;
 
     /// <summary>A request that comes sooner than this after the reader asked was waiting already.</summary>
     public int BacklogMicroseconds { get; init; } = 3;
