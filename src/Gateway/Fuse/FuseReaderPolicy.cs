@@ -7,7 +7,8 @@ namespace Gateway.Fuse;
 /// only takes the processor from the applications; several readers sleep in read(2), of which each request wakes one.</para>
 /// <para>Polling pays only where the next request comes soon and the processor is free: it is left off after large transfers, while the
 /// applications take longer than a poll between their requests, and for some time after the poller was put off its processor (then no
-/// processor is idle, and waking is cheap).</para>
+/// processor is idle, and waking is cheap). And it is left off while handlers are shorter than a switch of threads: a reader that sleeps is then
+/// woken on the application's own processor, which is not idle, and no processor has to be woken for either direction.</para>
 /// <para>Where requests always wait already when a reader comes back, one reader is too few: on machines with more than two processors
 /// up to half of them read (with two, the second is the applications').</para>
 /// Members may be called by several threads at once; a lost update of an average does no harm.
@@ -24,6 +25,12 @@ public sealed class FuseReaderPolicy(long ticksPerSecond, int processors)
 
     /// <summary>How long the one reader polls before it sleeps.</summary>
     public int PollMicroseconds { get; init; } = 200;
+
+    /// <summary>
+    /// Average handler time below which the reader sleeps at once. Measured, two processors, in turn with and without: uncached stat (lookups of 4 µs) 1.4 times as fast; writes and
+    /// creations (20 to 30 µs) gain by polling.
+    /// </summary>
+    public int ShortMicroseconds { get; init; } = 8;
 
     /// <summary>Waking a sleeping reader takes about this long: what polling can save at most, and what a gap measured without polling contains.</summary>
     public int WakeMicroseconds { get; init; } = 100;
@@ -72,7 +79,7 @@ public sealed class FuseReaderPolicy(long ticksPerSecond, int processors)
     /// <summary>Ticks to poll before sleeping; 0: sleep at once.</summary>
     public long PollTicks(long now)
     {
-        if (_bulk || _large || now < Volatile.Read(ref _pausedUntil))
+        if (_bulk || _large || Volatile.Read(ref _average) < Ticks(ShortMicroseconds) || now < Volatile.Read(ref _pausedUntil))
             return 0;
 
         long poll = Ticks(PollMicroseconds);

@@ -4,7 +4,7 @@ namespace Gateway.Tests.Fuse;
 
 public sealed class FuseReaderPolicyTests
 {
-    private static FuseReaderPolicy Policy(int processors = 2) => new(1_000_000, processors) { BulkMicroseconds = 150, LongMicroseconds = 250, PollMicroseconds = 100, WakeMicroseconds = 50, BulkReaders = 2 };
+    private static FuseReaderPolicy Policy(int processors = 2) => new(1_000_000, processors) { BulkMicroseconds = 150, LongMicroseconds = 250, PollMicroseconds = 100, WakeMicroseconds = 50, BulkReaders = 2, ShortMicroseconds = 0 };
 
     [Fact]
     public void ShortOperationsHaveOnePollingReader()
@@ -66,6 +66,18 @@ public sealed class FuseReaderPolicyTests
         Assert.True(policy.PutOff(3000, 1000)); // another ran on this processor
         Assert.Equal(0, policy.PollTicks(1001));
         Assert.Equal(100, policy.PollTicks(1000 + 20_000));
+    }
+
+    [Fact]
+    public void HandlersShorterThanASwitchOfThreadsAreNotPolledFor()
+    {
+        var policy = new FuseReaderPolicy(1_000_000_000, 2) { PollMicroseconds = 100, ShortMicroseconds = 8 };
+        for (int i = 0; i < 100; i++)
+            policy.Observe(FuseOpcode.Lookup, 40, 4_000);
+        Assert.Equal(0, policy.PollTicks(0));
+        for (int i = 0; i < 100; i++)
+            policy.Observe(FuseOpcode.Write, 4096, 20_000);
+        Assert.Equal(100_000, policy.PollTicks(0));
     }
 
     [Theory]
