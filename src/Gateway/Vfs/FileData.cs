@@ -44,6 +44,8 @@ internal sealed class FileData(IBlockStore blocks)
 
     public FsStatus Truncate(InodeId inode, ulong offset, out long allocatedDelta) => blocks.Truncate(inode, offset, out allocatedDelta);
 
+    public FsStatus Purge(InodeId inode, ref uint fromBlock, int maxBlocks, out bool isDone) => blocks.Purge(inode, ref fromBlock, maxBlocks, out isDone);
+
     /// <summary>Makes a range read as zeros; only blocks that hold data are visited, so a range may be as large as it likes.</summary>
     public FsStatus Punch(InodeId inode, ulong offset, ulong lengthBytes, out long allocatedDelta)
     {

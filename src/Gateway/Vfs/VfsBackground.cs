@@ -28,16 +28,25 @@ public sealed class VfsBackground(FileSystemVfs vfs, TimeSpan syncInterval, Time
         _stop.Dispose();
     }
 
+    /// <summary>Rests after each step as long as it took: whoever deletes a large file is not to be felt by the others.</summary>
+    private FsStatus Reap(long lastSync)
+    {
+        while (true)
+        {
+            long began = clock.GetTimestamp();
+            bool hasMore = vfs.ReapStep(out FsStatus status);
+            if (!hasMore || clock.GetElapsedTime(lastSync) >= syncInterval || _stop.Wait(clock.GetElapsedTime(began)))
+                return status;
+        }
+    }
+
     private void Run()
     {
         TimeSpan wait = syncInterval < ReapInterval ? syncInterval : ReapInterval;
         long lastSync = clock.GetTimestamp();
         while (!_stop.Wait(wait))
         {
-            FsStatus status = FsStatus.Ok;
-            while (vfs.ReapStep(out status) && !_stop.IsSet && clock.GetElapsedTime(lastSync) < syncInterval)
-            {
-            }
+            FsStatus status = Reap(lastSync);
 
             if (status == FsStatus.Ok && clock.GetElapsedTime(lastSync) >= syncInterval)
             {

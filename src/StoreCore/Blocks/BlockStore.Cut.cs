@@ -6,6 +6,12 @@ namespace StoreCore.Blocks;
 
 public sealed partial class BlockStore
 {
+    /// <summary>Segments cut in one batch: up to 256 chunks, each a change or two where the file was written at random. Other writers wait for a batch, some half a millisecond.</summary>
+    private const int SegmentsPerCut = 8;
+
+    /// <summary>No block has this number: a file would have to be 16 PiB long.</summary>
+    private const uint NoBlock = uint.MaxValue;
+
     public FsStatus Punch(BlockId block, int offset, int lengthBytes, out long allocatedDelta)
     {
         allocatedDelta = 0;
@@ -24,12 +30,29 @@ public sealed partial class BlockStore
     public FsStatus Truncate(InodeId inode, ulong fileOffset, out long allocatedDelta)
     {
         allocatedDelta = 0;
+        return CutBlocks(inode, fileOffset, int.MaxValue, ref allocatedDelta, out _);
+    }
+
+    public FsStatus Purge(InodeId inode, ref uint fromBlock, int maxBlocks, out bool isDone)
+    {
+        long delta = 0;
+        FsStatus status = CutBlocks(inode, (ulong)fromBlock * Limits.BlockSizeBytes, maxBlocks, ref delta, out uint next);
+        isDone = status == FsStatus.Ok && next == NoBlock;
+        fromBlock = next == NoBlock ? fromBlock : next;
+        return status;
+    }
+
+    /// <summary>
+    /// Cuts block by block, in batches of their own: restartable, and no lock or batch grows with the file. <paramref name="next"/> is the block to go on with.
+    /// </summary>
+    private FsStatus CutBlocks(InodeId inode, ulong fileOffset, int maxBlocks, ref long allocatedDelta, out uint next)
+    {
+        next = NoBlock;
         if (IsStopped)
             return FsStatus.Stopped;
         if (fileOffset >= Limits.MaxFileSizeBytes)
             return FsStatus.Ok;
 
-        // Block by block, each a batch of its own: restartable, and no lock or batch grows with the file.
         try
         {
             SegmentKey from = SegmentKey.Containing(inode, fileOffset);
@@ -42,9 +65,16 @@ public sealed partial class BlockStore
                     return BadKey(rows.Key);
                 if (key.Block != block)
                 {
-                    FsStatus status = CutFrom(inode, block, segments, fileOffset, ref allocatedDelta);
-                    if (status != FsStatus.Ok)
-                        return status;
+                    if (segments != 0)
+                    {
+                        FsStatus status = CutFrom(inode, block, segments, fileOffset, ref allocatedDelta);
+                        if (status != FsStatus.Ok || --maxBlocks == 0)
+                        {
+                            next = status == FsStatus.Ok ? key.Block : block;
+                            return status;
+                        }
+                    }
+
                     (block, segments) = (key.Block, 0);
                 }
 
@@ -61,12 +91,16 @@ public sealed partial class BlockStore
 
     private FsStatus CutFrom(InodeId inode, uint block, uint segments, ulong fileOffset, ref long allocatedDelta)
     {
-        if (segments == 0)
-            return FsStatus.Ok;
-
         ulong start = (ulong)block * Limits.BlockSizeBytes;
         int from = fileOffset > start ? (int)(fileOffset - start) : 0;
-        return Cut(new BlockId(inode, block), segments, from, Limits.BlockSizeBytes, lowersEnd: true, ref allocatedDelta);
+        FsStatus status = FsStatus.Ok;
+        for (uint part = (1u << SegmentsPerCut) - 1; part != 0 && status == FsStatus.Ok; part <<= SegmentsPerCut)
+        {
+            if ((segments & part) != 0)
+                status = Cut(new BlockId(inode, block), segments & part, from, Limits.BlockSizeBytes, lowersEnd: true, ref allocatedDelta);
+        }
+
+        return status;
     }
 
     /// <summary>Makes bytes [from, to) of the block read as zeros in those segments (one bit each); with <paramref name="lowersEnd"/> nothing was ever written there.</summary>

@@ -36,6 +36,12 @@ public interface IBlockStore : IDisposable
     FsStatus Truncate(InodeId inode, ulong fileOffset, out long allocatedDelta);
 
     /// <summary>
+    /// Frees everything of an inode from a block on, at most so many blocks (at least one) in this call; <paramref name="fromBlock"/> is where the next call goes on, and
+    /// <paramref name="isDone"/> tells whether nothing is left. For background work, which is to leave room for others.
+    /// </summary>
+    FsStatus Purge(InodeId inode, ref uint fromBlock, int maxBlocks, out bool isDone);
+
+    /// <summary>
     /// The next file offset at or after <paramref name="fileOffset"/> that is data (or a hole), in chunk granularity; false where there is none
     /// (no data up to the end: every file ends in a hole, so <paramref name="wantHole"/> always finds one).
     /// </summary>
