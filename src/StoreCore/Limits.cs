@@ -56,4 +56,43 @@ public static class Limits
 
     /// <summary>Segments of the op log that are kept: 128 MiB, some 400,000 creations, is what a standby can have missed and still follow.</summary>
     public const int OpLogSegments = 16;
+
+    /// <summary>
+    /// Answers of client requests are kept by generations of this many; the current and the one before are there. At some thousand changes a second that is more than what other clients do
+    /// while one that lost its connection comes back; as rows, some 10 MiB at most.
+    /// </summary>
+    public const int RequestsPerGeneration = 65536;
+
+    /// <summary>Most exports of a cluster: a listing stays one answer.</summary>
+    public const int MaxExports = 4096;
+
+    /// <summary>Longest path of an export in bytes (PATH_MAX without its zero byte).</summary>
+    public const int MaxExportPathBytes = 4095;
+
+    /// <summary>Longest text of the rules of an export in bytes: some hundred clients.</summary>
+    public const int MaxExportRulesBytes = 32768;
+
+    /// <summary>The secret of the cluster, from which file handles are authenticated: 256 bits.</summary>
+    public const int SecretBytes = 32;
+
+    /// <summary>
+    /// Largest RPC message in bytes, call or reply: a whole transfer, and before it the header with two credentials of 400 bytes and the arguments or
+    /// attributes, which together stay far below 16 KiB. A client that announces more is not one of ours.
+    /// </summary>
+    public const int RpcMaxRecordBytes = MaxTransferBytes + 16 * 1024;
+
+    /// <summary>Calls up to this size are handled where they were received; for larger ones a buffer of <see cref="RpcBufferBytes"/> is taken from the budget first.</summary>
+    public const int RpcSmallRecordBytes = 16 * 1024;
+
+    /// <summary>Bytes that are received with one call when no large record is under way: a pipeline of calls, or the beginning of a large one.</summary>
+    public const int RpcReceiveBytes = 64 * 1024;
+
+    /// <summary>Replies to pipelined short calls are sent together up to this size.</summary>
+    public const int RpcBatchBytes = 64 * 1024;
+
+    /// <summary>Size of the buffers for large calls and for replies: one record after a batch, its payload on a page boundary.</summary>
+    public const int RpcBufferBytes = RpcMaxRecordBytes + RpcBatchBytes + 2 * 4096;
+
+    /// <summary>Most fragments of one record: clients send one, or one per buffer of theirs; a stream of empty ones would never end.</summary>
+    public const int RpcMaxFragments = 4096;
 }

@@ -95,6 +95,9 @@ public enum FsStatus
     /// <summary>ENOTTY: an ioctl that is not known.</summary>
     NoSuchControl,
 
+    /// <summary>ECANCELED: the object is not as the caller has last seen it (the guard of NFS's SETATTR); no system call asks for that.</summary>
+    OutOfSync,
+
     /// <summary>ESHUTDOWN: the store has stopped itself after a failure; nothing is served until it is started again.</summary>
     Stopped,
 }

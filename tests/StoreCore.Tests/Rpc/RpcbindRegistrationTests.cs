@@ -1,0 +1,144 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using StoreCore.Rpc;
+
+namespace StoreCore.Tests.Rpc;
+
+/// <summary>Registration with an rpcbind of our own making, which listens on a Unix domain socket as the real one does.</summary>
+public sealed class RpcbindRegistrationTests : IDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+
+    private readonly string _directory = Directory.CreateTempSubdirectory("rpcbind").FullName;
+
+    private string SocketPath => Path.Combine(_directory, "sock");
+
+    public void Dispose() => Directory.Delete(_directory, recursive: true);
+
+    /// <summary>Answers SET and UNSET of version 4, and remembers them.</summary>
+    private sealed class Rpcbind : IRpcProgram
+    {
+        public uint Program => 100000;
+
+        public uint LowestVersion => 4;
+
+        public uint HighestVersion => 4;
+
+        public string Name => "rpcbind";
+
+        public int Procedures => 3;
+
+        public bool Refuses { get; init; }
+
+        public List<string> Requests { get; } = [];
+
+        public string ProcedureName(uint procedure) => procedure == 1 ? "SET" : "UNSET";
+
+        public RpcAcceptStatus Call(in RpcCall call, ref XdrReader arguments, ref XdrWriter results)
+        {
+            uint program = arguments.U32();
+            uint version = arguments.U32();
+            string network = Encoding.ASCII.GetString(arguments.String(100));
+            string address = Encoding.ASCII.GetString(arguments.String(100));
+            arguments.String(100);
+            if (!arguments.AtEnd)
+                return RpcAcceptStatus.GarbageArguments;
+            Requests.Add($"{ProcedureName(call.Procedure)} {program:X} {version} {network} {address}");
+            results.Bool(!Refuses);
+            return RpcAcceptStatus.Success;
+        }
+    }
+
+    /// <summary>Serves connections of a Unix domain socket one after the other, whole records only.</summary>
+    private Thread Serve(Rpcbind rpcbind, Socket listener, int connections)
+    {
+        listener.Bind(new UnixDomainSocketEndPoint(SocketPath));
+        listener.Listen();
+        var dispatcher = new RpcDispatcher([rpcbind], new RecordedEvents(), TimeProvider.System);
+        RpcLane lane = dispatcher.NewLane();
+        var thread = new Thread(() =>
+        {
+            byte[] space = new byte[4096];
+            byte[] reply = new byte[4096];
+            for (; connections > 0; connections--)
+            {
+                using Socket socket = listener.Accept();
+                int count;
+                while ((count = socket.Receive(space)) > 0)
+                {
+                    dispatcher.Dispatch(lane, new FakeConnection(), space.AsSpan(4, count - 4), reply, out int length);
+                    socket.Send(RpcMessages.Record(reply.AsSpan(0, length)));
+                }
+            }
+        });
+        thread.Start();
+        return thread;
+    }
+
+    [Fact]
+    public void Every_version_is_registered_once_for_each_kind_of_address_and_taken_back()
+    {
+        var rpcbind = new Rpcbind();
+        using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        Thread server = Serve(rpcbind, listener, connections: 2);
+        using (var registration = new RpcbindRegistration(Patience, SocketPath))
+        {
+            RpcPeer[] endpoints =
+            [
+                RpcPeer.From(IPAddress.Any, 2049), RpcPeer.From(IPAddress.Loopback, 20490), RpcPeer.From(IPAddress.IPv6Any, 2049),
+            ];
+            Assert.Null(registration.Register([new EchoProgram()], endpoints));
+            Assert.Equal(
+                [
+                    "UNSET 20000001 1 tcp 0.0.0.0.8.1", "SET 20000001 1 tcp 0.0.0.0.8.1", "UNSET 20000001 1 tcp6 ::.8.1", "SET 20000001 1 tcp6 ::.8.1",
+                    "UNSET 20000001 2 tcp 0.0.0.0.8.1", "SET 20000001 2 tcp 0.0.0.0.8.1", "UNSET 20000001 2 tcp6 ::.8.1", "SET 20000001 2 tcp6 ::.8.1",
+                ],
+                rpcbind.Requests);
+            rpcbind.Requests.Clear();
+        }
+
+        server.Join();
+        Assert.Equal(
+            ["UNSET 20000001 1 tcp 0.0.0.0.8.1", "UNSET 20000001 1 tcp6 ::.8.1", "UNSET 20000001 2 tcp 0.0.0.0.8.1", "UNSET 20000001 2 tcp6 ::.8.1"],
+            rpcbind.Requests);
+    }
+
+    [Fact]
+    public void A_refusal_is_said()
+    {
+        using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        Thread server = Serve(new Rpcbind { Refuses = true }, listener, connections: 1);
+        using var registration = new RpcbindRegistration(Patience, SocketPath);
+        Assert.Equal("rpcbind refused to register echo version 1", registration.Register([new EchoProgram()], [RpcPeer.From(IPAddress.Any, 2049)]));
+        server.Join();
+    }
+
+    [Fact]
+    public void An_rpcbind_that_hangs_does_not_hang_us()
+    {
+        using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listener.Bind(new UnixDomainSocketEndPoint(SocketPath));
+        listener.Listen();
+        using var registration = new RpcbindRegistration(TimeSpan.FromMilliseconds(200), SocketPath);
+        Assert.Equal("rpcbind: no answer in time", registration.Register([new EchoProgram()], [RpcPeer.From(IPAddress.Any, 2049)]));
+    }
+
+    [Fact]
+    public void Without_rpcbind_a_line_says_so()
+    {
+        using var taken = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        taken.Bind(new IPEndPoint(IPAddress.Loopback, 0)); // and does not listen
+        using var registration = new RpcbindRegistration(Patience, SocketPath, (IPEndPoint)taken.LocalEndPoint!);
+        Assert.StartsWith(
+            "rpcbind cannot be reached", registration.Register([new EchoProgram()], [RpcPeer.From(IPAddress.Any, 2049)]), StringComparison.Ordinal);
+        Assert.Null(registration.Unregister());
+    }
+
+    [Fact]
+    public void An_address_is_written_as_RFC_5665_says()
+    {
+        Assert.Equal("192.0.2.1.8.1", RpcbindRegistration.UniversalAddress(RpcPeer.From(0xC0000201, 2049)));
+        Assert.Equal("2001:db8::1.255.254", RpcbindRegistration.UniversalAddress(RpcPeer.From(IPAddress.Parse("2001:db8::1"), 65534)));
+    }
+}
