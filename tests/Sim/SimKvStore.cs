@@ -8,7 +8,7 @@ namespace Sim;
 /// </summary>
 public sealed class SimKvStore : IKvStore
 {
-    private const int TableCount = (int)KvTable.Undo + 1;
+    private const int TableCount = (int)KvTable.Cluster + 1;
 
     private readonly object _lock = new();
     private readonly SimPower _power;

@@ -40,6 +40,7 @@ public static class FuseErrno
     public const int NotConnected = 107;
     public const int Shutdown = 108;
     public const int Stale = 116;
+    public const int Canceled = 125;
 
     /// <summary>Replies with an error beyond this are refused by the kernel (fs/fuse/dev.c).</summary>
     public const int Max = 511;
@@ -77,6 +78,7 @@ public static class FuseErrno
         FsStatus.Stale => Stale,
         FsStatus.ArgumentTooLong => TooBig,
         FsStatus.NoSuchControl => NotTty,
+        FsStatus.OutOfSync => Canceled,
         FsStatus.Stopped => Shutdown,
         _ => throw new UnreachableException($"status {status} has no errno"),
     };

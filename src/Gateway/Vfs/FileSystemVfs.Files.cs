@@ -91,7 +91,7 @@ public sealed partial class FileSystemVfs
                 // The kernel of a mount asks for set-id bits to be dropped where they are to be; nobody does so for a stateless caller.
                 AttributeMask kill = caller.Trusted || caller.Uid == 0 ? AttributeMask.None : AttributeMask.KillPrivileges;
                 AttributeChange cut = new() { Mask = AttributeMask.Size | kill };
-                status = SetAttributes(Privileged(caller), inode, cut, out attributes);
+                status = SetAttributes(caller.AsTrusted(), inode, cut, out attributes);
                 if (status != FsStatus.Ok)
                     Release(inode, flags);
             }
@@ -184,7 +184,7 @@ public sealed partial class FileSystemVfs
                     offset = state.SizeBytes;
                 if (offset > Limits.MaxFileSizeBytes || (ulong)data.Length > Limits.MaxFileSizeBytes - offset)
                     return FsStatus.TooLarge;
-                status = WriteLocked(state, offset, data, flags, out writtenBytes);
+                status = WriteLocked(caller.Request, state, offset, data, flags, out writtenBytes);
             }
             finally
             {
@@ -257,7 +257,7 @@ public sealed partial class FileSystemVfs
                 if (status == FsStatus.Ok && !keep && end > state.SizeBytes)
                 {
                     AttributeChange grow = new() { Mask = AttributeMask.Size, SizeBytes = end };
-                    status = ResizeLocked(Privileged(caller), state, grow, out _);
+                    status = ResizeLocked(caller.AsTrusted(), state, grow, out _);
                 }
             }
             finally
@@ -358,8 +358,6 @@ public sealed partial class FileSystemVfs
 
     public void ReleaseSession(int session) => _locks.ReleaseSession(session);
 
-    private static Caller Privileged(in Caller caller) => new(caller.Uid, caller.Gid, caller.Groups, trusted: true, caller.Origin);
-
     private static void CountOpen(InodeState state, VfsOpenFlags flags)
     {
         state.Opens++;
@@ -453,7 +451,7 @@ public sealed partial class FileSystemVfs
     }
 
     /// <summary>Under the exclusive data lock.</summary>
-    private FsStatus WriteLocked(InodeState state, ulong offset, ReadOnlySpan<byte> data, VfsWriteFlags flags, out int written)
+    private FsStatus WriteLocked(ClientRequest? request, InodeState state, ulong offset, ReadOnlySpan<byte> data, VfsWriteFlags flags, out int written)
     {
         written = 0;
         WriteHint hint;
@@ -479,7 +477,14 @@ public sealed partial class FileSystemVfs
             lock (state)
             {
                 state.WritesInFlight--;
+                if (request is not null)
+                    Observe(state, ref request.Object.Before);
                 Changed(state, offset + (ulong)written, delta, touch: written > 0 && (flags & VfsWriteFlags.FromCache) == 0);
+                if (request is not null)
+                {
+                    request.Object.After = request.Object.Before;
+                    state.Overlay(ref request.Object.After);
+                }
             }
         }
 
@@ -524,6 +529,13 @@ public sealed partial class FileSystemVfs
         FsStatus status = Gone(_metadata.BeginExtending(state.Inode));
         state.Marked = status == FsStatus.Ok;
         return status;
+    }
+
+    /// <summary>The attributes as they are now. Under the monitor.</summary>
+    private void Observe(InodeState state, ref InodeRecord attributes)
+    {
+        if (_metadata.GetInode(state.Inode, out attributes) == FsStatus.Ok)
+            state.Overlay(ref attributes);
     }
 
     /// <summary>Takes note of a change of data. Under the monitor.</summary>
@@ -574,11 +586,12 @@ public sealed partial class FileSystemVfs
         {
             lock (state)
             {
-                FsStatus status = Gone(_metadata.SetAttributes(caller, inode, change, out attributes));
+                FsStatus status = Change(caller, state, change, out attributes);
                 if (status != FsStatus.Ok)
                     return status;
                 TakeTimes(state, change.Mask, attributes);
                 state.Overlay(ref attributes);
+                caller.Request?.Object.Became(attributes);
                 return FsStatus.Ok;
             }
         }
@@ -586,6 +599,36 @@ public sealed partial class FileSystemVfs
         {
             _inodes.Unpin(state);
         }
+    }
+
+    /// <summary>
+    /// Changes attributes in the metadata, which knows less than the state: the guard is compared with, and the request is told, what is true. Under the monitor.
+    /// </summary>
+    private FsStatus Change(in Caller caller, InodeState state, in AttributeChange change, out InodeRecord attributes)
+    {
+        AttributeChange guarded = change;
+        if ((change.Mask & AttributeMask.Guard) != 0)
+        {
+            FsStatus found = Gone(_metadata.GetInode(state.Inode, out attributes));
+            if (found != FsStatus.Ok)
+                return found;
+            guarded.Guard = attributes.Changed; // whatever changes it from here on changes the record
+            state.Overlay(ref attributes);
+            if (attributes.Changed != change.Guard)
+            {
+                caller.Request?.Object.Saw(attributes);
+                return FsStatus.OutOfSync;
+            }
+        }
+
+        FsStatus status = Gone(_metadata.SetAttributes(caller, state.Inode, guarded, out attributes));
+        if (caller.Request is { Object.IsKnown: true } request)
+        {
+            state.Overlay(ref request.Object.Before);
+            state.Overlay(ref request.Object.After);
+        }
+
+        return status;
     }
 
     private FsStatus Resize(in Caller caller, InodeId inode, in AttributeChange change, out InodeRecord attributes)
@@ -624,7 +667,7 @@ public sealed partial class FileSystemVfs
         attributes = default;
         lock (state)
         {
-            FsStatus status = Gone(_metadata.SetAttributes(caller, state.Inode, change, out attributes));
+            FsStatus status = Change(caller, state, change, out attributes);
             if (status != FsStatus.Ok)
                 return status;
 
@@ -639,9 +682,11 @@ public sealed partial class FileSystemVfs
                 state.LastWriteFlush = _recorder.LastFlush;
                 status = _metadata.TruncateDone(state.Inode, state.AllocatedBytes);
                 attributes.AllocatedBytes = state.AllocatedBytes;
+                attributes.Flags &= ~InodeFlags.Truncating;
             }
 
             state.Overlay(ref attributes);
+            caller.Request?.Object.Became(attributes);
             return status;
         }
     }

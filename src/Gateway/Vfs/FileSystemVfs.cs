@@ -47,6 +47,10 @@ public sealed partial class FileSystemVfs : IVfs
         return _data.Sync();
     }
 
+    public bool TryFindRequest(RequestId id, out RequestAnswer answer) => _metadata.TryFindRequest(id, out answer);
+
+    public FsStatus SyncNames() => _metadata.Sync();
+
     /// <summary>Frees some of what was unlinked; true where there is more to do.</summary>
     public bool ReapStep(out FsStatus status) => _reaper.Step(out status);
 

@@ -106,7 +106,7 @@ public interface IVfsObserver
 /// The one file system contract under both front ends (FUSE and NFS), which only translate. Any thread may call any member; calls block
 /// until their answer is known, except a waiting <see cref="SetLock"/>. Names are bytes without '/' or zero; a name that is too long, empty, "." or ".."
 /// where that is not meant is answered with its status, so front ends pass names on unchecked. No member throws for what a caller, disk or full store can cause.
-/// Attributes returned are those after the operation. LOOKUP, GETATTR, READ and WRITE allocate no managed memory in steady state.
+/// Attributes returned are those after the operation; where the caller has a <see cref="Caller.Request"/>, it receives those of the directories or the object around the change. LOOKUP, GETATTR, READ and WRITE allocate no managed memory in steady state.
 /// </summary>
 public interface IVfs
 {
@@ -114,6 +114,16 @@ public interface IVfs
     FsStatus Lookup(in Caller caller, InodeId parent, ReadOnlySpan<byte> name, out InodeRecord attributes);
 
     FsStatus GetAttributes(InodeId inode, out InodeRecord attributes);
+
+    /// <summary>By a handle that was given out long ago: <see cref="FsStatus.Stale"/> also where the number is another inode's now.</summary>
+    FsStatus GetAttributes(InodeId inode, uint generation, out InodeRecord attributes)
+    {
+        FsStatus status = GetAttributes(inode, out attributes);
+        if (status != FsStatus.Ok || attributes.Generation == generation)
+            return status;
+        attributes = default;
+        return FsStatus.Stale;
+    }
 
     FsStatus SetAttributes(in Caller caller, InodeId inode, in AttributeChange change, out InodeRecord attributes);
 
@@ -155,6 +165,15 @@ public interface IVfs
 
     /// <summary>fsync: data, size and all that is needed to find it are stable on return.</summary>
     FsStatus Sync(InodeId inode, bool dataOnly);
+
+    /// <summary>Whether a client's request has been carried out already (<see cref="IMetadata.TryFindRequest"/>); <see cref="SyncNames"/> before it is answered so.</summary>
+    bool TryFindRequest(RequestId id, out RequestAnswer answer);
+
+    /// <summary>
+    /// All changes of names and attributes applied before this call are stable on return, one flush for all who wait: what an NFS reply to them promises. Data and sizes that
+    /// writes have left behind stay as they are (<see cref="Sync"/>).
+    /// </summary>
+    FsStatus SyncNames();
 
     /// <summary>syncfs.</summary>
     FsStatus SyncAll();

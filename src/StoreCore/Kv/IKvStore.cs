@@ -2,7 +2,7 @@ namespace StoreCore.Kv;
 
 /// <summary>
 /// The tables (RocksDB column families) that metadata and blocks share, and with them one write-ahead log: a batch may touch
-/// several tables and is atomic over all of them. The number is the column family's place at creation: append only.
+/// several tables and is atomic over all of them. The number is the column family's place at creation: append only; a store that was made before a table was gains it when it is opened.
 /// </summary>
 public enum KvTable : byte
 {
@@ -38,6 +38,12 @@ public enum KvTable : byte
 
     /// <summary>(sync window, segment key) → the row before the window: what recovery falls back to where volume data did not reach the disk.</summary>
     Undo = 10,
+
+    /// <summary>(generation, request id) → what a client's request was answered: so that it gets the same answer when it comes again.</summary>
+    Requests = 11,
+
+    /// <summary>(kind, number) → what all gateways of the cluster share: the secret, the exports.</summary>
+    Cluster = 12,
 }
 
 /// <summary>

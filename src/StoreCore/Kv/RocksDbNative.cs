@@ -20,6 +20,12 @@ internal static unsafe partial class RocksDbNative
     internal static partial nint rocksdb_open_for_read_only_column_families(
         nint options, string name, int count, nint* names, nint* columnFamilyOptions, nint* handles, byte errorIfWalExists, byte** error);
 
+    [LibraryImport(Library, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial byte** rocksdb_list_column_families(nint options, string name, nuint* count, byte** error);
+
+    [LibraryImport(Library)]
+    internal static partial void rocksdb_list_column_families_destroy(byte** list, nuint count);
+
     [LibraryImport(Library)]
     internal static partial void rocksdb_close(nint db);
 

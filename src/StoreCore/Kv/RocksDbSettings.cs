@@ -14,7 +14,7 @@ internal sealed unsafe class RocksDbSettings : IDisposable
     private nint _database;
     private nint _cache;
 
-    public const int TableCount = (int)KvTable.Undo + 1;
+    public const int TableCount = (int)KvTable.Cluster + 1;
 
     public RocksDbSettings(RocksDbOptions options)
     {
@@ -98,7 +98,7 @@ internal sealed unsafe class RocksDbSettings : IDisposable
 
     /// <summary>Tables that are asked for keys that do not exist (a name to be created, a chunk that is not inline): a filter saves the search.</summary>
     private static bool IsPointLookup(KvTable table) =>
-        table is KvTable.Inodes or KvTable.Names or KvTable.Xattrs or KvTable.Segments or KvTable.InlineData or KvTable.Undo;
+        table is KvTable.Inodes or KvTable.Names or KvTable.Xattrs or KvTable.Segments or KvTable.InlineData or KvTable.Undo or KvTable.Requests;
 
     private void SetTableFormat(nint options, KvTable table)
     {

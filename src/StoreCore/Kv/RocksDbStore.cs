@@ -114,8 +114,8 @@ public sealed unsafe class RocksDbStore : IKvStore
 
     private nint OpenDatabase(nint[] tables, bool readOnly)
     {
-        nint* names = stackalloc nint[RocksDbSettings.TableCount];
-        for (int i = 0; i < RocksDbSettings.TableCount; i++)
+        nint* names = stackalloc nint[tables.Length];
+        for (int i = 0; i < tables.Length; i++)
             names[i] = Marshal.StringToCoTaskMemUTF8(RocksDbSettings.NameOf((KvTable)i));
 
         byte* error = null;
@@ -128,10 +128,23 @@ public sealed unsafe class RocksDbStore : IKvStore
                 : rocksdb_open_column_families(_settings.Database, _directory, tables.Length, names, options, handles, &error);
         }
 
-        for (int i = 0; i < RocksDbSettings.TableCount; i++)
+        for (int i = 0; i < tables.Length; i++)
             Marshal.FreeCoTaskMem(names[i]);
         Check(error, $"open {_directory}");
         return db;
+    }
+
+    /// <summary>Tables that the store was made with or has gained since: the first so many, for they are only ever appended.</summary>
+    private int CountTables()
+    {
+        byte* error = null;
+        nuint count;
+        byte** names = rocksdb_list_column_families(_settings.Database, _directory, &count, &error);
+        Check(error, $"open {_directory}");
+        rocksdb_list_column_families_destroy(names, count);
+        return count <= RocksDbSettings.TableCount
+            ? (int)count
+            : throw new KvFailedException($"open {_directory}: it has {count} tables, this program knows {RocksDbSettings.TableCount}: a newer one has written to it");
     }
 
     /// <summary>Opens the store for a moment without changing anything in it.</summary>
@@ -140,7 +153,7 @@ public sealed unsafe class RocksDbStore : IKvStore
         if (!File.Exists(Path.Combine(_directory, "CURRENT")))
             return default;
 
-        nint[] tables = new nint[RocksDbSettings.TableCount];
+        nint[] tables = new nint[CountTables()];
         nint db = OpenDatabase(tables, readOnly: true);
         ulong needed = Property(db, tables[0], "rocksdb.min-log-number-to-keep\0"u8);
         ulong last = rocksdb_get_latest_sequence_number(db);

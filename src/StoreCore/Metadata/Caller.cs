@@ -4,7 +4,7 @@ namespace StoreCore.Metadata;
 /// Who asks. FUSE mounts run with default_permissions: there the kernel has checked access already and
 /// <see cref="Trusted"/> is set; NFS callers are not trusted and every operation checks mode bits, ACLs and the sticky rule for them.
 /// </summary>
-public readonly struct Caller(uint uid, uint gid, uint[]? groups = null, bool trusted = false, int origin = 0)
+public readonly struct Caller(uint uid, uint gid, uint[]? groups = null, bool trusted = false, int origin = 0, ClientRequest? request = null)
 {
     /// <summary>The system itself: recovery, administration.</summary>
     public static readonly Caller System = new(0, 0, trusted: true);
@@ -20,6 +20,12 @@ public readonly struct Caller(uint uid, uint gid, uint[]? groups = null, bool tr
 
     /// <summary>The session (mount or export connection) that asks: invalidations of its own changes are not sent to it. 0: none.</summary>
     public int Origin { get; } = origin;
+
+    /// <summary>Of a client that repeats requests and is told of attributes before and after; null for others.</summary>
+    public ClientRequest? Request { get; } = request;
+
+    /// <summary>The same caller where the right to what follows has been established already.</summary>
+    public Caller AsTrusted() => new(Uid, Gid, Groups, trusted: true, Origin, Request);
 
     public bool InGroup(uint gid) => gid == Gid || (Groups is { } groups && Array.IndexOf(groups, gid) >= 0);
 }

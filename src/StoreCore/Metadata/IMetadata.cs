@@ -18,6 +18,18 @@ public ref struct NewInode
 
     /// <summary>The creator will write at once: the inode starts with <see cref="InodeFlags.SizeUnrecorded"/>.</summary>
     public bool ForWriting;
+
+    /// <summary>
+    /// Attributes that the inode has from its first moment (NFS): <see cref="AttributeMask.Uid"/>, <see cref="AttributeMask.Gid"/>, <see cref="AttributeMask.Size"/> of a file and the times. An owner or
+    /// group that the caller may not give away is passed over, as by other servers; the mode is <see cref="Mode"/>.
+    /// </summary>
+    public AttributeChange Attributes;
+
+    /// <summary>
+    /// What an exclusive creation is known by (RFC 1813 §3.3.8): kept in the new file's access and modification time. Where the name is there already and was made with the
+    /// same verifier, it is this very creation repeated, and answered as done.
+    /// </summary>
+    public ulong? Verifier;
 }
 
 /// <summary>Which attributes an <see cref="AttributeChange"/> sets.</summary>
@@ -42,6 +54,9 @@ public enum AttributeMask : uint
 
     /// <summary>Clear setuid, setgid (if group execution is set) and security.capability, as a write or chown by an unprivileged caller does.</summary>
     KillPrivileges = 0x400,
+
+    /// <summary>Only if the change time still is <see cref="AttributeChange.Guard"/>, else <see cref="FsStatus.OutOfSync"/>.</summary>
+    Guard = 0x800,
 }
 
 /// <summary>A change of attributes; the fields without their bit in <see cref="Mask"/> are ignored.</summary>
@@ -56,6 +71,9 @@ public struct AttributeChange
     public Timestamp Modified;
     public Timestamp Changed;
     public InodeFlags Flags;
+
+    /// <summary>The change time that the caller has last seen.</summary>
+    public Timestamp Guard;
 }
 
 /// <summary>Size, space and times of a file that data writes have changed, on their way into the metadata.</summary>
@@ -208,6 +226,41 @@ public interface IMetadata
 
     /// <summary>Adds up to <c>destination.Length</c> pending inodes of a kind after <paramref name="after"/>, ascending; returns how many. The value is the size of <see cref="PendingKind.Truncating"/>.</summary>
     int ListPending(PendingKind kind, InodeId after, Span<(InodeId Inode, ulong Value)> destination);
+
+    /// <summary>
+    /// Whether a client's request has been carried out already, and which inode its answer is about. Of the newest
+    /// <see cref="Limits.RequestsPerGeneration"/> requests at least. What is found need not be stable: <see cref="Sync"/> before it is answered.
+    /// </summary>
+    bool TryFindRequest(RequestId id, out RequestAnswer answer);
+
+    /// <summary>All exports, by number.</summary>
+    FsStatus ListExports(out IReadOnlyList<ExportDefinition> exports);
+
+    /// <summary>
+    /// Adds an export (number 0: it gets the next one) or replaces one; stable on return. <see cref="FsStatus.Exists"/>: another export has that path;
+    /// <see cref="FsStatus.NotFound"/>: no export has that number; <see cref="FsStatus.Invalid"/>: a text is too long, or the path has no '/' at its start.
+    /// </summary>
+    FsStatus PutExport(ExportDefinition wanted, out ExportDefinition? stored);
+
+    /// <summary>Stable on return. <see cref="FsStatus.NotFound"/>: no export has that number.</summary>
+    FsStatus RemoveExport(uint id);
+
+    /// <summary>
+    /// The secret that file handles of the cluster are authenticated by. The first call makes it of the candidate, which the caller has from a source of true randomness; later ones
+    /// answer the same whatever they bring. Stable on return.
+    /// </summary>
+    /// <param name="candidate"><see cref="Limits.SecretBytes"/> random bytes.</param>
+    /// <param name="secret">Receives <see cref="Limits.SecretBytes"/> bytes.</param>
+    FsStatus GetSecret(ReadOnlySpan<byte> candidate, Span<byte> secret);
+
+    /// <summary>A service that gives locks to clients starts: <paramref name="life"/> is the odd number of this life, <paramref name="earlier"/> who held locks in lives before. Stable on return.</summary>
+    FsStatus BeginLockService(out int life, out IReadOnlyList<LockClient> earlier);
+
+    /// <summary>Remembers a client that has got its first lock; stable on return. The caller chooses a number that is free.</summary>
+    FsStatus PutLockClient(LockClient client);
+
+    /// <summary>The client holds no lock any more. Stable on return.</summary>
+    FsStatus RemoveLockClient(uint id);
 
     /// <summary>Makes all that was applied before this call stable.</summary>
     FsStatus Sync();

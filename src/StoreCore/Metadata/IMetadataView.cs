@@ -18,5 +18,11 @@ internal interface IMetadataView
     /// </summary>
     int ListXattrs(InodeId inode, Span<byte> names);
 
+    /// <summary>Length of the row, -1 where there is none; copied only where it fits.</summary>
+    int GetCluster(ClusterKind kind, uint number, Span<byte> row);
+
+    /// <summary>By number.</summary>
+    IReadOnlyList<ExportDefinition> ListExports();
+
     bool TryGetPending(PendingKind kind, InodeId inode, out ulong value);
 }

@@ -31,7 +31,7 @@ public readonly record struct MetadataCheckCounts(long Inodes, long Names, long 
 
 /// <summary>
 /// Checks that all metadata agrees with itself: rows are well formed, names and entries agree, counts and links are right, every directory hangs under the root once,
-/// nothing unlinked is forgotten, flags tell the truth, and the op log has no gap. Walks a snapshot, so it may run while the store is in use. Memory is bounded: the rows are
+/// nothing unlinked is forgotten, flags tell the truth, kept answers and exports can be read, and the op log has no gap. Walks a snapshot, so it may run while the store is in use. Memory is bounded: the rows are
 /// merged in the order of their inodes, and links are counted for a window of inodes at a time.
 /// </summary>
 public sealed partial class MetadataCheck
@@ -67,6 +67,8 @@ public sealed partial class MetadataCheck
         check.CheckRows();
         check.CheckLinks();
         check.CheckTree();
+        check.CheckRequests();
+        check.CheckCluster();
         return new MetadataCheckCounts(check._inodes, check._names, check._xattrs, check._pending, check._logRecords, check._findings);
     }
 

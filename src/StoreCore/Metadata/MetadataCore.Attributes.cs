@@ -13,8 +13,13 @@ internal sealed partial class MetadataCore
     {
         _kind = OpKind.SetAttributes;
         FsStatus status = Load(inode, out record);
+        caller.Request?.Object.Saw(record);
         if (status != FsStatus.Ok || change.Mask == AttributeMask.None)
             return status;
+        if ((change.Mask & AttributeMask.Guard) != 0 && change.Guard != record.Changed)
+            return FsStatus.OutOfSync;
+        if (change.Mask == AttributeMask.Guard)
+            return FsStatus.Ok;
         status = CheckValues(record, change);
         if (status != FsStatus.Ok)
             return status;
@@ -35,7 +40,7 @@ internal sealed partial class MetadataCore
         bool isOwnerChange = (mask & (AttributeMask.Uid | AttributeMask.Gid)) != 0;
         bool isKilled = !record.IsDirectory && (isOwnerChange || (mask & AttributeMask.KillPrivileges) != 0)
             && KillPrivileges(caller, ref record, isOwnerChange);
-        if (mask == AttributeMask.KillPrivileges && !isKilled)
+        if ((mask & ~AttributeMask.Guard) == AttributeMask.KillPrivileges && !isKilled)
             return FsStatus.Ok;
         if ((mask & AttributeMask.Size) != 0)
             Resize(ref record, change.SizeBytes);
@@ -52,6 +57,8 @@ internal sealed partial class MetadataCore
             record.Modified = change.Modified;
         record.Changed = (mask & AttributeMask.Changed) != 0 ? change.Changed : _now;
         _record.PutInode(record);
+        _record.Answer(inode);
+        caller.Request?.Object.Became(record);
         return FsStatus.Ok;
     }
 

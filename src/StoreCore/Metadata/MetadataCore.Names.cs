@@ -13,10 +13,11 @@ internal sealed partial class MetadataCore
         if (status != FsStatus.Ok)
             return status;
         status = LoadDirectory(caller, parent, out InodeRecord directory);
+        caller.Request?.Directory.Saw(directory);
         if (status != FsStatus.Ok)
             return status;
-        if (_view.TryGetName(parent, name, out _))
-            return FsStatus.Exists;
+        if (_view.TryGetName(parent, name, out NameRow there))
+            return IsRepeated(there, spec, out created) ? FsStatus.Ok : FsStatus.Exists;
         status = CheckAddition(directory, caller);
         if (status != FsStatus.Ok)
             return status;
@@ -28,6 +29,8 @@ internal sealed partial class MetadataCore
         _record.PutInode(created);
         AddEntry(ref directory, created, name);
         _record.PutInode(directory);
+        _record.Answer(created.Inode);
+        caller.Request?.Directory.Became(directory);
         return FsStatus.Ok;
     }
 
@@ -49,6 +52,7 @@ internal sealed partial class MetadataCore
 
         _record.PutInode(created);
         _record.PutPending(PendingKind.Unlinked, created.Inode);
+        _record.Answer(created.Inode);
         return FsStatus.Ok;
     }
 
@@ -60,6 +64,7 @@ internal sealed partial class MetadataCore
         if (status != FsStatus.Ok)
             return status;
         status = LoadDirectory(caller, newParent, out InodeRecord directory);
+        caller.Request?.Directory.Saw(directory);
         if (status != FsStatus.Ok)
             return status;
         status = Load(inode, out record);
@@ -82,6 +87,8 @@ internal sealed partial class MetadataCore
         _record.PutInode(record);
         AddEntry(ref directory, record, newName);
         _record.PutInode(directory);
+        _record.Answer(inode);
+        caller.Request?.Directory.Became(directory);
         return FsStatus.Ok;
     }
 
@@ -96,7 +103,9 @@ internal sealed partial class MetadataCore
 
         RemoveEntry(ref directory, row, name);
         _record.PutInode(directory);
+        caller.Request?.Directory.Became(directory);
         DropLink(ref removed);
+        _record.Answer(removed.Inode);
         return FsStatus.Ok;
     }
 
@@ -113,7 +122,9 @@ internal sealed partial class MetadataCore
 
         RemoveEntry(ref directory, row, name);
         _record.PutInode(directory);
+        caller.Request?.Directory.Became(directory);
         DropLink(ref removed);
+        _record.Answer(removed.Inode);
         return FsStatus.Ok;
     }
 
@@ -127,6 +138,7 @@ internal sealed partial class MetadataCore
         if (status != FsStatus.Ok)
             return status;
         status = LoadDirectory(caller, parent, out directory);
+        caller.Request?.Directory.Saw(directory);
         if (status != FsStatus.Ok)
             return status;
         if (!_view.TryGetName(parent, name, out row))
@@ -227,7 +239,44 @@ internal sealed partial class MetadataCore
         }
 
         created.Mode = ((uint)kind << 12) | mode;
+        return spec.Attributes.Mask == AttributeMask.None && spec.Verifier is null ? FsStatus.Ok : SetFirst(caller, spec, ref created);
+    }
+
+    /// <summary>What the creator wants the attributes to be from the first moment on.</summary>
+    private FsStatus SetFirst(in Caller caller, in NewInode spec, ref InodeRecord created)
+    {
+        AttributeChange first = spec.Attributes;
+        first.Mask &= AttributeMask.Uid | AttributeMask.Gid | Times | (created.Kind == InodeKind.File ? AttributeMask.Size : AttributeMask.None);
+        FsStatus status = CheckValues(created, first);
+        if (status != FsStatus.Ok)
+            return status;
+
+        // The caller owns what it makes; it may have the owner it asks for, or else what comes of itself.
+        bool isPrivileged = Permissions.IsPrivileged(caller);
+        if ((first.Mask & AttributeMask.Uid) != 0 && isPrivileged)
+            created.Uid = first.Uid;
+        if ((first.Mask & AttributeMask.Gid) != 0 && (isPrivileged || caller.InGroup(first.Gid)))
+            created.Gid = first.Gid;
+        if ((first.Mask & AttributeMask.Size) != 0)
+            created.SizeBytes = first.SizeBytes;
+        if ((first.Mask & AttributeMask.Accessed) != 0)
+            created.Accessed = first.Accessed;
+        if ((first.Mask & AttributeMask.Modified) != 0)
+            created.Modified = first.Modified;
+        if (spec.Verifier is { } verifier)
+            (created.Accessed, created.Modified) = TimesOf(verifier);
         return FsStatus.Ok;
+    }
+
+    /// <summary>A verifier as the two times that keep it: its halves as seconds. The creator sets the true times next.</summary>
+    private static (Timestamp Accessed, Timestamp Modified) TimesOf(ulong verifier) => (new Timestamp((uint)(verifier >> 32), 0), new Timestamp((uint)verifier, 0));
+
+    /// <summary>Whether what stands at the name was made by the very creation that comes again.</summary>
+    private bool IsRepeated(NameRow there, in NewInode spec, out InodeRecord created)
+    {
+        created = default;
+        return spec.Verifier is { } verifier && _view.TryGetInode(there.Child, out created) && created.Kind == InodeKind.File
+            && TimesOf(verifier) == (created.Accessed, created.Modified);
     }
 
     private void InheritAcl(InodeId directory, InodeKind kind, ref InodeRecord created, ref uint mode)

@@ -68,6 +68,9 @@ internal sealed partial class MetadataCore
             _record.PutInode(to);
         moved.Changed = _now;
         _record.PutInode(moved);
+        _record.Answer(moved.Inode);
+        caller.Request?.Directory.Became(from);
+        caller.Request?.NewDirectory.Became(into);
         return FsStatus.Ok;
     }
 
@@ -88,9 +91,11 @@ internal sealed partial class MetadataCore
         if (status != FsStatus.Ok)
             return status;
         status = LoadDirectory(caller, parent, out from);
+        caller.Request?.Directory.Saw(from);
         if (status != FsStatus.Ok)
             return status;
         status = LoadDirectory(caller, newParent, out to);
+        caller.Request?.NewDirectory.Saw(to);
         if (status != FsStatus.Ok)
             return status;
         if (!_view.TryGetName(parent, name, out source))

@@ -41,6 +41,7 @@ internal sealed partial class MetadataCore
         }
 
         _record.PutInode(record);
+        _record.Answer(inode);
         return FsStatus.Ok;
     }
 
@@ -56,6 +57,7 @@ internal sealed partial class MetadataCore
         DeleteXattr(ref record, name);
         record.Changed = _now;
         _record.PutInode(record);
+        _record.Answer(inode);
         return FsStatus.Ok;
     }
 

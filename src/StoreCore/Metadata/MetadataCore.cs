@@ -20,11 +20,15 @@ internal sealed partial class MetadataCore(IMetadataView view)
     private OpKind _kind;
 
     /// <summary>Starts an operation on the state after <paramref name="state"/>.Sequence, at the time <paramref name="now"/>.</summary>
-    public void Begin(in MetadataState state, Timestamp now)
+    /// <param name="request">The id of the client's request, whose answer the record is to keep; none where nobody repeats it.</param>
+    public void Begin(in MetadataState state, Timestamp now, RequestId request = default)
     {
         _state = state;
         _now = now;
-        _record.Begin();
+        if (request == RequestId.None)
+            _record.Begin();
+        else
+            _record.Begin(request, _state.Requests + 1);
     }
 
     /// <summary>The record of the operation that was prepared with success; empty where it changes nothing. Valid until the next <see cref="Begin"/>.</summary>
@@ -108,7 +112,13 @@ internal sealed partial class MetadataCore(IMetadataView view)
                 case OpEffect.Format when sequence == 1:
                     state.FileSystemId = new Guid(effects.Value, bigEndian: true);
                     break;
-                case OpEffect.DeleteRow when record.Kind == OpKind.Repair && effects.Number is > (ulong)KvTable.System and < (ulong)KvTable.OpLog:
+                case OpEffect.PutCluster:
+                    batch.Put(KvTable.Cluster, MetadataKeys.Cluster(key, effects.Cluster, (uint)effects.Number), effects.Value);
+                    break;
+                case OpEffect.DeleteCluster:
+                    batch.Delete(KvTable.Cluster, MetadataKeys.Cluster(key, effects.Cluster, (uint)effects.Number));
+                    break;
+                case OpEffect.DeleteRow when record.Kind == OpKind.Repair && IsMendable(effects.Number):
                     batch.Delete((KvTable)effects.Number, effects.Name);
                     break;
                 default:
@@ -116,6 +126,8 @@ internal sealed partial class MetadataCore(IMetadataView view)
             }
         }
 
+        if (!record.Request.IsEmpty)
+            ApplyRequest(record, ref state, batch);
         batch.Put(KvTable.OpLog, MetadataKeys.LogRecord(key, sequence), record.Encoded);
         state.Log.Add(sequence, record.Encoded.Length, batch);
         state.Sequence = record.Sequence;
@@ -123,6 +135,26 @@ internal sealed partial class MetadataCore(IMetadataView view)
         state.NextInode = record.NextInode;
         state.Inodes = record.Inodes;
     }
+
+    /// <summary>Keeps the answer; where a generation begins, drops the one before the last.</summary>
+    private static void ApplyRequest(OpRecord record, ref MetadataState state, KvBatch batch)
+    {
+        if (record.RequestNumber != state.Requests + 1)
+            throw new MetadataException($"op record {record.Sequence.Value} counts {record.RequestNumber} requests, {state.Requests} came before it");
+
+        Span<byte> key = stackalloc byte[MetadataKeys.RequestBytes], upper = stackalloc byte[sizeof(ulong)], row = stackalloc byte[RequestRow.Bytes];
+        ulong generation = RequestRow.GenerationOf(record.RequestNumber);
+        if (generation > 1 && generation != RequestRow.GenerationOf(state.Requests))
+            batch.DeleteRange(KvTable.Requests, MetadataKeys.Requests(key, 0), MetadataKeys.Requests(upper, generation - 1));
+        batch.Put(
+            KvTable.Requests, MetadataKeys.Request(key, generation, record.RequestId),
+            new RequestRow(record.Kind, record.RequestInode, record.Sequence).Encode(row));
+        state.Requests = record.RequestNumber;
+    }
+
+    /// <summary>Tables of which the offline repair may delete any row.</summary>
+    private static bool IsMendable(ulong table) =>
+        table is (> (ulong)KvTable.System and < (ulong)KvTable.OpLog) or (ulong)KvTable.Requests or (ulong)KvTable.Cluster;
 
     /// <summary>Fixed for the life of an inode, and another one if the same number were ever given in another term.</summary>
     private uint NewGeneration()

@@ -26,8 +26,8 @@ public static partial class MetadataDump
         if (lines.Word() != Header)
             throw new MetadataException("this is not a metadata dump: its first line is another one");
         ulong version = lines.Number();
-        if (version != Version)
-            throw new MetadataException($"the dump has format version {version}, this program knows version {Version}");
+        if (version is not Version and not VersionWithoutCluster)
+            throw new MetadataException($"the dump has format version {version}, this program knows versions up to {Version}");
         lines.EndLine();
         lines.Next();
         lines.Expect("filesystem");
@@ -41,7 +41,7 @@ public static partial class MetadataDump
             string kind = lines.Word();
             if (kind == "end")
             {
-                CheckEnd(lines, counts, checksum);
+                CheckEnd(lines, counts, checksum, version);
                 loader.Finish();
                 return counts;
             }
@@ -51,9 +51,10 @@ public static partial class MetadataDump
         }
     }
 
-    private static void CheckEnd(LineReader lines, MetadataDumpCounts counts, uint checksum)
+    private static void CheckEnd(LineReader lines, MetadataDumpCounts counts, uint checksum, ulong version)
     {
-        var expected = new MetadataDumpCounts((long)lines.Number(), (long)lines.Number(), (long)lines.Number(), (long)lines.Number());
+        var expected = new MetadataDumpCounts(
+            (long)lines.Number(), (long)lines.Number(), (long)lines.Number(), (long)lines.Number(), version == VersionWithoutCluster ? 0 : (long)lines.Number());
         ulong expectedChecksum = lines.Number('x');
         lines.EndLine();
         if (expected != counts)
@@ -114,6 +115,10 @@ public static partial class MetadataDump
                         throw lines.Malformed();
                     _record.PutPending(pending, new InodeId(lines.Number()), lines.Number());
                     counts = counts with { Pending = counts.Pending + 1 };
+                    break;
+                case "cluster":
+                    LoadCluster(lines);
+                    counts = counts with { Cluster = counts.Cluster + 1 };
                     break;
                 default:
                     throw lines.Malformed();
@@ -176,6 +181,16 @@ public static partial class MetadataDump
             if (kind > 15 || nameBytes > Limits.MaxNameBytes || MetadataCore.CheckName(_name.AsSpan(0, nameBytes)) != FsStatus.Ok)
                 throw lines.Malformed();
             _record.PutEntry(new InodeId(directory), cookie, new InodeId(child), (InodeKind)kind, _name.AsSpan(0, nameBytes));
+        }
+
+        private void LoadCluster(LineReader lines)
+        {
+            uint kind = lines.Small(), number = lines.Small();
+            int rowBytes = lines.Bytes(ref _value);
+            ReadOnlySpan<byte> row = _value.AsSpan(0, rowBytes);
+            if (kind > byte.MaxValue || !ClusterRow.IsValid((ClusterKind)kind, number, row))
+                throw lines.Malformed();
+            _record.PutCluster((ClusterKind)kind, number, row);
         }
 
         private void Write()

@@ -7,7 +7,7 @@ using StoreCore.Primitives;
 namespace StoreCore.Metadata;
 
 /// <summary>How many rows a dump holds.</summary>
-public readonly record struct MetadataDumpCounts(long Inodes, long Names, long Xattrs, long Pending);
+public readonly record struct MetadataDumpCounts(long Inodes, long Names, long Xattrs, long Pending, long Cluster);
 
 /// <summary>
 /// The whole metadata (not the data of files) as lines of ASCII text: independent of row formats, so it carries a file system from one format version to another,
@@ -18,20 +18,24 @@ public readonly record struct MetadataDumpCounts(long Inodes, long Names, long X
 /// except '%' stand for themselves, all others are %XX; an empty one is written as "%". Times are SECONDS.NANOSECONDS with nine digits (the seconds may be negative, the
 /// nanoseconds always count up from them).
 /// <code>
-/// gateway-metadata 1
+/// gateway-metadata 2
 /// filesystem GUID TERM SEQUENCE NEXT-INODE
 /// inode NUMBER MODE(octal) GENERATION UID GID LINKS FLAGS(hex) SIZE ALLOCATED ATIME MTIME CTIME BTIME PARENT NEXT-COOKIE DEVICE
 /// name DIRECTORY COOKIE CHILD KIND NAME
 /// xattr INODE NAME VALUE            a symlink's target has the empty name
 /// pending KIND INODE VALUE
-/// end INODES NAMES XATTRS PENDING CRC32C(hex, of all bytes before this line)
+/// cluster KIND NUMBER ROW           exports and the secret of the cluster: a dump is to be kept as the data itself
+/// end INODES NAMES XATTRS PENDING CLUSTER CRC32C(hex, of all bytes before this line)
 /// </code>
-/// The lines of one kind stand together, in this order, each kind in the order of its numbers.
+/// The lines of one kind stand together, in this order, each kind in the order of its numbers. Version 1 had no cluster lines and no count of them; it can be loaded.
+/// Answers of clients' requests are not dumped: nobody waits for them that long.
 /// </remarks>
 public static partial class MetadataDump
 {
     /// <summary>Version of the text format.</summary>
-    public const int Version = 1;
+    public const int Version = 2;
+
+    private const int VersionWithoutCluster = 1;
 
     private const string Header = "gateway-metadata";
 
@@ -50,11 +54,11 @@ public static partial class MetadataDump
         writer.Word("filesystem").Word(state.FileSystemId.ToString("D", CultureInfo.InvariantCulture)).Number(state.Term.Value)
             .Number(state.Sequence.Value).Number(state.NextInode).EndLine();
         long inodes = WriteInodes(reader, writer, progress), names = WriteNames(reader, writer, progress);
-        long xattrs = WriteXattrs(reader, writer, progress), pending = WritePending(reader, writer);
+        long xattrs = WriteXattrs(reader, writer, progress), pending = WritePending(reader, writer), cluster = WriteCluster(reader, writer);
         uint checksum = writer.Checksum();
-        writer.Word("end").Number(inodes).Number(names).Number(xattrs).Number(pending).Word(checksum.ToString("x8", CultureInfo.InvariantCulture)).EndLine();
+        writer.Word("end").Number(inodes).Number(names).Number(xattrs).Number(pending).Number(cluster).Word(checksum.ToString("x8", CultureInfo.InvariantCulture)).EndLine();
         writer.Flush();
-        return new MetadataDumpCounts(inodes, names, xattrs, pending);
+        return new MetadataDumpCounts(inodes, names, xattrs, pending, cluster);
     }
 
     private static long WriteInodes(SnapshotReader reader, LineWriter writer, Action<string, long>? progress)
@@ -111,6 +115,21 @@ public static partial class MetadataDump
                 writer.Word("pending").Number((byte)kind).Number(rows.Owner.Value).Number(BinaryPrimitives.ReadUInt64LittleEndian(rows.Value)).EndLine();
                 count++;
             }
+        }
+
+        return count;
+    }
+
+    private static long WriteCluster(SnapshotReader reader, LineWriter writer)
+    {
+        long count = 0;
+        using IKvIterator rows = reader.Rows(KvTable.Cluster);
+        while (rows.Next())
+        {
+            if (rows.Key.Length != MetadataKeys.ClusterBytes)
+                throw new MetadataException("metadata is damaged: the Cluster table has a key that none of its rows has; run fsck");
+            writer.Word("cluster").Number((ulong)rows.Key[0]).Number((ulong)BinaryPrimitives.ReadUInt32BigEndian(rows.Key[1..])).Bytes(rows.Value).EndLine();
+            count++;
         }
 
         return count;

@@ -9,13 +9,17 @@ namespace StoreCore.Metadata;
 /// </summary>
 /// <remarks>
 /// Inodes: inode u64. Names: directory u64, name. Entries: directory u64, cookie u64. Xattrs: inode u64, attribute name (the empty name holds
-/// the target of a symlink). Pending: kind u8, inode u64. OpLog: sequence u64. System: the ASCII word <c>metadata</c>.
+/// the target of a symlink). Pending: kind u8, inode u64. OpLog: sequence u64. Requests: generation u64, request id 16 bytes. Cluster: kind u8, number u32. System: the ASCII word <c>metadata</c>.
 /// Each method writes the key to the start of <c>buffer</c> and returns that part; <see cref="MaxBytes"/> always suffices.
 /// </remarks>
 internal static class MetadataKeys
 {
     /// <summary>Longest key of any metadata table: a number and a name.</summary>
     public const int MaxBytes = sizeof(ulong) + Limits.MaxNameBytes;
+
+    public const int RequestBytes = 3 * sizeof(ulong);
+
+    public const int ClusterBytes = 1 + sizeof(uint);
 
     /// <summary>Key of the superblock in the System table, which the block store shares.</summary>
     public static ReadOnlySpan<byte> Superblock => "metadata"u8;
@@ -44,6 +48,24 @@ internal static class MetadataKeys
         buffer[0] = (byte)kind;
         BinaryPrimitives.WriteUInt64BigEndian(buffer[1..], inode.Value);
         return buffer[..(1 + sizeof(ulong))];
+    }
+
+    public static ReadOnlySpan<byte> Request(Span<byte> buffer, ulong generation, RequestId id)
+    {
+        BinaryPrimitives.WriteUInt64BigEndian(buffer, generation);
+        BinaryPrimitives.WriteUInt64BigEndian(buffer[sizeof(ulong)..], id.High);
+        BinaryPrimitives.WriteUInt64BigEndian(buffer[(2 * sizeof(ulong))..], id.Low);
+        return buffer[..RequestBytes];
+    }
+
+    /// <summary>Where the requests of a generation begin.</summary>
+    public static ReadOnlySpan<byte> Requests(Span<byte> buffer, ulong generation) => Number(buffer, generation);
+
+    public static ReadOnlySpan<byte> Cluster(Span<byte> buffer, ClusterKind kind, uint number)
+    {
+        buffer[0] = (byte)kind;
+        BinaryPrimitives.WriteUInt32BigEndian(buffer[1..], number);
+        return buffer[..ClusterBytes];
     }
 
     /// <summary>The key behind all keys that start with <paramref name="owner"/>; empty (the end of the table) for the last number.</summary>

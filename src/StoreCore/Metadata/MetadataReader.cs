@@ -88,6 +88,39 @@ internal sealed class MetadataReader(IKvStore kv, InodeCache cache) : IMetadataV
         return isThere;
     }
 
+    public int GetCluster(ClusterKind kind, uint number, Span<byte> row) =>
+        Kv.Get(KvTable.Cluster, MetadataKeys.Cluster(stackalloc byte[MetadataKeys.ClusterBytes], kind, number), row);
+
+    public IReadOnlyList<ExportDefinition> ListExports()
+    {
+        var exports = new List<ExportDefinition>();
+        using IKvIterator rows = Kv.Iterate(KvTable.Cluster, [(byte)ClusterKind.Export], [(byte)ClusterKind.Export + 1]);
+        while (rows.Next())
+        {
+            uint id = BinaryPrimitives.ReadUInt32BigEndian(rows.Key[1..]);
+            if (!ExportRow.TryDecode(id, rows.Value, out ExportDefinition? export))
+                throw new MetadataException($"metadata is damaged: the row of export {id} is not one that this version writes; run fsck");
+            exports.Add(export!);
+        }
+
+        return exports;
+    }
+
+    public IReadOnlyList<LockClient> ListLockClients()
+    {
+        var clients = new List<LockClient>();
+        using IKvIterator rows = Kv.Iterate(KvTable.Cluster, [(byte)ClusterKind.LockClient], [(byte)ClusterKind.LockClient + 1]);
+        while (rows.Next())
+        {
+            uint id = BinaryPrimitives.ReadUInt32BigEndian(rows.Key[1..]);
+            if (!LockClientRow.TryDecode(id, rows.Value, out LockClient? client))
+                throw new MetadataException($"metadata is damaged: the row of lock client {id} is not one that this version writes; run fsck");
+            clients.Add(client!);
+        }
+
+        return clients;
+    }
+
     /// <summary>What the access ACL and the mode say, whether the caller is trusted or not.</summary>
     public AccessKinds Granted(in InodeRecord inode, in Caller caller)
     {

@@ -41,6 +41,20 @@ internal sealed class MetadataRepair
         Commit();
     }
 
+    public void DropRow(KvTable table, byte[] key)
+    {
+        _record.DeleteRow(table, key);
+        Commit();
+    }
+
+    public void SetNextExport(uint next)
+    {
+        Span<byte> row = stackalloc byte[sizeof(uint)];
+        BinaryPrimitives.WriteUInt32LittleEndian(row, next);
+        _record.PutCluster(ClusterKind.NextExport, 0, row);
+        Commit();
+    }
+
     public void MakeRoot()
     {
         if (!TryGet(InodeId.Root, out InodeRecord root))

@@ -28,13 +28,16 @@ public struct MetadataState
     /// <summary>Rows in the Inodes table.</summary>
     public ulong Inodes;
 
+    /// <summary>Requests of clients whose answer was ever kept.</summary>
+    public ulong Requests;
+
     internal OpLogSegments Log;
 
     public readonly bool IsFormatted => Sequence.Value != 0;
 
     // Layout, little-endian: magic "GWMETA" and two zero bytes, format version u32, file system id 16 bytes (big-endian fields, as its text reads), term u64,
-    // sequence u64, next inode u64, inodes u64, bytes in the op log's last segment u64, CRC32C u32 of all before.
-    private const int RowBytes = 8 + 4 + 16 + 40 + 4;
+    // sequence u64, next inode u64, inodes u64, bytes in the op log's last segment u64, requests u64, CRC32C u32 of all before. Rows from before there were requests lack that field.
+    private const int RowBytes = 8 + 4 + 16 + 48 + 4, RowBytesWithoutRequests = RowBytes - 8;
 
     private static ReadOnlySpan<byte> Magic => "GWMETA\0\0"u8;
 
@@ -50,7 +53,8 @@ public struct MetadataState
         BinaryPrimitives.WriteUInt64LittleEndian(row[44..], NextInode);
         BinaryPrimitives.WriteUInt64LittleEndian(row[52..], Inodes);
         BinaryPrimitives.WriteUInt64LittleEndian(row[60..], Log.LastBytes);
-        BinaryPrimitives.WriteUInt32LittleEndian(row[68..], Crc32C.Compute(row[..68]));
+        BinaryPrimitives.WriteUInt64LittleEndian(row[68..], Requests);
+        BinaryPrimitives.WriteUInt32LittleEndian(row[^4..], Crc32C.Compute(row[..^4]));
         batch.Put(KvTable.System, MetadataKeys.Superblock, row);
     }
 
@@ -79,7 +83,7 @@ public struct MetadataState
                 $"the metadata has format version {version}, this program knows version {FormatVersion}: use the program that wrote it, or dump and load");
         }
 
-        if (row.Length != RowBytes || BinaryPrimitives.ReadUInt32LittleEndian(row[68..]) != Crc32C.Compute(row[..68]))
+        if (row.Length is not RowBytes and not RowBytesWithoutRequests || BinaryPrimitives.ReadUInt32LittleEndian(row[^4..]) != Crc32C.Compute(row[..^4]))
             throw new MetadataException("the metadata superblock is damaged (its checksum is wrong)");
 
         var state = new MetadataState
@@ -89,6 +93,7 @@ public struct MetadataState
             Sequence = new LogIndex(BinaryPrimitives.ReadUInt64LittleEndian(row[36..])),
             NextInode = BinaryPrimitives.ReadUInt64LittleEndian(row[44..]),
             Inodes = BinaryPrimitives.ReadUInt64LittleEndian(row[52..]),
+            Requests = row.Length == RowBytes ? BinaryPrimitives.ReadUInt64LittleEndian(row[68..]) : 0,
         };
         state.Log.Load(get);
         state.Log.LastBytes = BinaryPrimitives.ReadUInt64LittleEndian(row[60..]);

@@ -15,7 +15,7 @@ public sealed partial class MetadataStore
         {
             try
             {
-                return Begin() ? Commit(_core.Create(caller, parent, name, spec, out created)) : FsStatus.Stopped;
+                return Begin(caller) ? Commit(_core.Create(caller, parent, name, spec, out created)) : FsStatus.Stopped;
             }
             catch (Exception e) when (StopsWriter(e))
             {
@@ -32,7 +32,7 @@ public sealed partial class MetadataStore
         {
             try
             {
-                return Begin() ? Commit(_core.CreateUnlinked(caller, directory, spec, out created)) : FsStatus.Stopped;
+                return Begin(caller) ? Commit(_core.CreateUnlinked(caller, directory, spec, out created)) : FsStatus.Stopped;
             }
             catch (Exception e) when (StopsWriter(e))
             {
@@ -49,7 +49,7 @@ public sealed partial class MetadataStore
         {
             try
             {
-                return Begin() ? Commit(_core.Link(caller, inode, newParent, newName, out record)) : FsStatus.Stopped;
+                return Begin(caller) ? Commit(_core.Link(caller, inode, newParent, newName, out record)) : FsStatus.Stopped;
             }
             catch (Exception e) when (StopsWriter(e))
             {
@@ -66,7 +66,7 @@ public sealed partial class MetadataStore
         {
             try
             {
-                return Begin() ? Commit(_core.Unlink(caller, parent, name, out removed)) : FsStatus.Stopped;
+                return Begin(caller) ? Commit(_core.Unlink(caller, parent, name, out removed)) : FsStatus.Stopped;
             }
             catch (Exception e) when (StopsWriter(e))
             {
@@ -83,7 +83,7 @@ public sealed partial class MetadataStore
         {
             try
             {
-                return Begin() ? Commit(_core.RemoveDirectory(caller, parent, name, out removed)) : FsStatus.Stopped;
+                return Begin(caller) ? Commit(_core.RemoveDirectory(caller, parent, name, out removed)) : FsStatus.Stopped;
             }
             catch (Exception e) when (StopsWriter(e))
             {
@@ -103,7 +103,7 @@ public sealed partial class MetadataStore
         {
             try
             {
-                return Begin() ? Commit(_core.Rename(caller, parent, name, newParent, newName, flags, out moved, out displaced)) : FsStatus.Stopped;
+                return Begin(caller) ? Commit(_core.Rename(caller, parent, name, newParent, newName, flags, out moved, out displaced)) : FsStatus.Stopped;
             }
             catch (Exception e) when (StopsWriter(e))
             {
@@ -121,7 +121,7 @@ public sealed partial class MetadataStore
         {
             try
             {
-                return Begin() ? Commit(_core.SetAttributes(caller, inode, change, out record)) : FsStatus.Stopped;
+                return Begin(caller) ? Commit(_core.SetAttributes(caller, inode, change, out record)) : FsStatus.Stopped;
             }
             catch (Exception e) when (StopsWriter(e))
             {
@@ -154,7 +154,7 @@ public sealed partial class MetadataStore
         {
             try
             {
-                return Begin() ? Commit(_core.SetXattr(caller, inode, name, value, flags, out record)) : FsStatus.Stopped;
+                return Begin(caller) ? Commit(_core.SetXattr(caller, inode, name, value, flags, out record)) : FsStatus.Stopped;
             }
             catch (Exception e) when (StopsWriter(e))
             {
@@ -171,7 +171,7 @@ public sealed partial class MetadataStore
         {
             try
             {
-                return Begin() ? Commit(_core.RemoveXattr(caller, inode, name, out record)) : FsStatus.Stopped;
+                return Begin(caller) ? Commit(_core.RemoveXattr(caller, inode, name, out record)) : FsStatus.Stopped;
             }
             catch (Exception e) when (StopsWriter(e))
             {
@@ -287,11 +287,13 @@ public sealed partial class MetadataStore
         return IsFatal(e);
     }
 
-    private bool Begin()
+    private bool Begin(in Caller caller) => Begin(caller.Request?.Id ?? RequestId.None);
+
+    private bool Begin(RequestId request = default)
     {
         if (Failure is not null)
             return false;
-        _core.Begin(_state, Timestamp.Now(_clock));
+        _core.Begin(_state, Timestamp.Now(_clock), request);
         return true;
     }
 
@@ -315,6 +317,7 @@ public sealed partial class MetadataStore
         _state = next;
         Volatile.Write(ref _sequence, next.Sequence.Value);
         Volatile.Write(ref _inodes, next.Inodes);
+        Volatile.Write(ref _requests, next.Requests);
         return FsStatus.Ok;
     }
 

@@ -24,6 +24,7 @@ public sealed partial class MetadataStore : IMetadata
     // Copies for other threads.
     private ulong _sequence;
     private ulong _inodes;
+    private ulong _requests;
     private Exception? _failure;
 
     private MetadataStore(IKvStore kv, MetadataOptions options, in MetadataState state)
@@ -36,6 +37,7 @@ public sealed partial class MetadataStore : IMetadata
         _state = state;
         _sequence = state.Sequence.Value;
         _inodes = state.Inodes;
+        _requests = state.Requests;
         FileSystemId = state.FileSystemId;
         Term = state.Term;
     }
@@ -85,7 +87,7 @@ public sealed partial class MetadataStore : IMetadata
     {
         if (IsFormatted(kv))
             throw new MetadataException("the store holds a file system already; it is not formatted again");
-        foreach (KvTable table in new[] { KvTable.Inodes, KvTable.Names, KvTable.Entries, KvTable.Xattrs, KvTable.Pending, KvTable.OpLog })
+        foreach (KvTable table in new[] { KvTable.Inodes, KvTable.Names, KvTable.Entries, KvTable.Xattrs, KvTable.Pending, KvTable.OpLog, KvTable.Requests, KvTable.Cluster })
         {
             using IKvIterator rows = kv.Iterate(table, default, default);
             if (rows.Next())

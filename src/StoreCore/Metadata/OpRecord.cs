@@ -27,6 +27,18 @@ public enum OpKind : byte
 
     /// <summary>A part of a dump that is loaded into an empty store.</summary>
     Load = 17,
+
+    /// <summary>An export was added or changed.</summary>
+    PutExport = 18,
+    RemoveExport = 19,
+
+    /// <summary>The cluster got its secret.</summary>
+    MakeSecret = 20,
+
+    /// <summary>A server that gives locks has started.</summary>
+    BeginLockService = 21,
+    PutLockClient = 22,
+    RemoveLockClient = 23,
 }
 
 /// <summary>One change of one row, as it stands in an op record. Append only.</summary>
@@ -61,6 +73,12 @@ internal enum OpEffect : byte
 
     /// <summary>table u8, length u16, key: written by the offline repair, for rows that no other effect names.</summary>
     DeleteRow = 10,
+
+    /// <summary>kind u8, number u32, length u32, row.</summary>
+    PutCluster = 11,
+
+    /// <summary>kind u8, number u32.</summary>
+    DeleteCluster = 12,
 }
 
 /// <summary>
@@ -75,8 +93,8 @@ internal enum OpEffect : byte
 /// 24 i64 seconds, 32 u32 nanoseconds: the time of the operation
 /// 36 u32 length of the request section
 /// 40 u64 next inode number afterwards           48 u64 inodes in use afterwards
-/// 56 request section: who asked, as (client, request number), and what was answered, so that a repeated request finds its
-///    answer on whatever server it reaches. Empty so far.
+/// 56 request section, empty or 32 bytes: request id 16 bytes (two u64), u64 how many such requests there have been with this one,
+///    u64 inode that the answer is about. So a repeated request finds its answer on whatever server it reaches (<see cref="RequestRow"/>).
 ///    effects: tag u8 and fields (<see cref="OpEffect"/>), up to the checksum
 /// -4 u32 CRC32C of all before
 /// </code>
@@ -86,6 +104,7 @@ public readonly ref struct OpRecord
     internal const ushort Version = 1;
     internal const int HeaderBytes = 56;
     internal const int ChecksumBytes = 4;
+    internal const int RequestSectionBytes = 32;
 
     private readonly ReadOnlySpan<byte> _bytes;
 
@@ -103,6 +122,13 @@ public readonly ref struct OpRecord
 
     /// <summary>Who asked and what was answered; empty where the caller does not repeat requests.</summary>
     public ReadOnlySpan<byte> Request => _bytes.Slice(HeaderBytes, RequestBytes);
+
+    /// <summary>Of a record with a <see cref="Request"/>.</summary>
+    internal RequestId RequestId => new(BinaryPrimitives.ReadUInt64LittleEndian(Request), BinaryPrimitives.ReadUInt64LittleEndian(Request[8..]));
+
+    internal ulong RequestNumber => BinaryPrimitives.ReadUInt64LittleEndian(Request[16..]);
+
+    internal InodeId RequestInode => new(BinaryPrimitives.ReadUInt64LittleEndian(Request[24..]));
 
     internal ulong NextInode => BinaryPrimitives.ReadUInt64LittleEndian(_bytes[40..]);
 
@@ -129,6 +155,8 @@ public readonly ref struct OpRecord
             throw new MetadataException($"the op record {record.Sequence.Value} is damaged: its checksum is wrong");
         if ((uint)record.RequestBytes > bytes.Length - HeaderBytes - ChecksumBytes)
             throw new MetadataException($"the op record {record.Sequence.Value} names a request section beyond its end");
+        if (record.RequestBytes is not 0 and not RequestSectionBytes)
+            throw new MetadataException($"the op record {record.Sequence.Value} has a request section of {record.RequestBytes} bytes, which is none of this version");
         return record;
     }
 
@@ -146,13 +174,15 @@ public readonly ref struct OpRecord
 
         public PendingKind Pending { get; private set; }
 
-        /// <summary>The value of a pending row, or a table.</summary>
+        public ClusterKind Cluster { get; private set; }
+
+        /// <summary>The value of a pending row, a table, or the number of a cluster row.</summary>
         public ulong Number { get; private set; }
 
         /// <summary>Name of an entry or attribute, or a key.</summary>
         public ReadOnlySpan<byte> Name { get; private set; }
 
-        /// <summary>Inode row, attribute value or file system id.</summary>
+        /// <summary>Inode row, attribute value, file system id or cluster row.</summary>
         public ReadOnlySpan<byte> Value { get; private set; }
 
         /// <exception cref="MetadataException">The effect is unknown or reaches beyond the record.</exception>
@@ -207,6 +237,15 @@ public readonly ref struct OpRecord
                 case OpEffect.DeleteRow:
                     Number = Take(1)[0];
                     Name = Take(BinaryPrimitives.ReadUInt16LittleEndian(Take(2)));
+                    break;
+                case OpEffect.PutCluster:
+                    Cluster = (ClusterKind)Take(1)[0];
+                    Number = BinaryPrimitives.ReadUInt32LittleEndian(Take(4));
+                    Value = Take(BinaryPrimitives.ReadUInt32LittleEndian(Take(4)));
+                    break;
+                case OpEffect.DeleteCluster:
+                    Cluster = (ClusterKind)Take(1)[0];
+                    Number = BinaryPrimitives.ReadUInt32LittleEndian(Take(4));
                     break;
                 default:
                     throw new MetadataException($"an op record holds the unknown effect {(byte)Effect}");

@@ -9,13 +9,36 @@ internal sealed class OpRecordBuilder
 {
     private byte[] _buffer = new byte[4096];
     private int _length;
+    private int _requestBytes;
 
     /// <summary>Whether any effect was written since <see cref="Begin"/>.</summary>
-    public bool HasEffects => _length > OpRecord.HeaderBytes;
+    public bool HasEffects => _length > OpRecord.HeaderBytes + _requestBytes;
 
     public int SizeBytes => _length;
 
-    public void Begin() => _length = OpRecord.HeaderBytes;
+    public void Begin()
+    {
+        _length = OpRecord.HeaderBytes;
+        _requestBytes = 0;
+    }
+
+    /// <summary>Begins the record of a request whose answer is to be kept; <paramref name="number"/> counts them.</summary>
+    public void Begin(RequestId id, ulong number)
+    {
+        Begin();
+        Number(id.High);
+        Number(id.Low);
+        Number(number);
+        Number(InodeId.None.Value);
+        _requestBytes = _length - OpRecord.HeaderBytes;
+    }
+
+    /// <summary>The inode that the request is answered with, if one is kept.</summary>
+    public void Answer(InodeId inode)
+    {
+        if (_requestBytes > 0)
+            BinaryPrimitives.WriteUInt64LittleEndian(_buffer.AsSpan(OpRecord.HeaderBytes + _requestBytes - sizeof(ulong)), inode.Value);
+    }
 
     /// <summary>Completes the header and the checksum; the bytes are valid until the next <see cref="Begin"/>.</summary>
     public ReadOnlySpan<byte> Finish(OpKind kind, LogIndex sequence, Term term, Timestamp time, ulong nextInode, ulong inodes)
@@ -29,7 +52,7 @@ internal sealed class OpRecordBuilder
         BinaryPrimitives.WriteUInt64LittleEndian(record[8..], sequence.Value);
         BinaryPrimitives.WriteUInt64LittleEndian(record[16..], term.Value);
         InodeRow.WriteTime(record[24..], time);
-        BinaryPrimitives.WriteUInt32LittleEndian(record[36..], 0);
+        BinaryPrimitives.WriteUInt32LittleEndian(record[36..], (uint)_requestBytes);
         BinaryPrimitives.WriteUInt64LittleEndian(record[40..], nextInode);
         BinaryPrimitives.WriteUInt64LittleEndian(record[48..], inodes);
         BinaryPrimitives.WriteUInt32LittleEndian(record[end..], Crc32C.Compute(record[..end]));
@@ -116,6 +139,22 @@ internal sealed class OpRecordBuilder
         Byte((byte)table);
         BinaryPrimitives.WriteUInt16LittleEndian(Grow(2, out _), (ushort)key.Length);
         key.CopyTo(Grow(key.Length, out _));
+    }
+
+    public void PutCluster(ClusterKind kind, uint number, ReadOnlySpan<byte> row)
+    {
+        Tag(OpEffect.PutCluster);
+        Byte((byte)kind);
+        BinaryPrimitives.WriteUInt32LittleEndian(Grow(4, out _), number);
+        BinaryPrimitives.WriteUInt32LittleEndian(Grow(4, out _), (uint)row.Length);
+        row.CopyTo(Grow(row.Length, out _));
+    }
+
+    public void DeleteCluster(ClusterKind kind, uint number)
+    {
+        Tag(OpEffect.DeleteCluster);
+        Byte((byte)kind);
+        BinaryPrimitives.WriteUInt32LittleEndian(Grow(4, out _), number);
     }
 
     private void Tag(OpEffect effect) => Byte((byte)effect);

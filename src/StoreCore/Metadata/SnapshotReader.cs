@@ -58,6 +58,9 @@ public sealed class SnapshotReader(IKvStore kv, IKvSnapshot snapshot)
         return new Cursor(kv.Iterate(table, MetadataKeys.Inode(lower, owner), MetadataKeys.After(upper, owner), snapshot), 0);
     }
 
+    /// <summary>All rows of a table, whatever their keys are.</summary>
+    internal IKvIterator Rows(KvTable table) => kv.Iterate(table, default, default, snapshot);
+
     internal Cursor OpenPending(PendingKind kind) => new(kv.Iterate(KvTable.Pending, [(byte)kind], [(byte)(kind + 1)], snapshot), 1);
 
     /// <summary>A table's rows in order, with the number that each key names.</summary>

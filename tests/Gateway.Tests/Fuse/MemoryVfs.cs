@@ -184,6 +184,8 @@ internal sealed partial class MemoryVfs : IVfs
     public FsStatus Link(in Caller caller, InodeId inode, InodeId newParent, ReadOnlySpan<byte> newName, out InodeRecord attributes)
     {
         attributes = default;
+        if (newName.Length > 255)
+            return FsStatus.NameTooLong;
         lock (_names)
         {
             if (!_nodes.TryGetValue(inode.Value, out Node? node) || !_nodes.TryGetValue(newParent.Value, out Node? directory))
@@ -213,6 +215,8 @@ internal sealed partial class MemoryVfs : IVfs
 
     public FsStatus Rename(in Caller caller, InodeId parent, ReadOnlySpan<byte> name, InodeId newParent, ReadOnlySpan<byte> newName, RenameFlags flags)
     {
+        if (name.Length > 255 || newName.Length > 255)
+            return FsStatus.NameTooLong;
         lock (_names)
         {
             if (!_nodes.TryGetValue(parent.Value, out Node? from) || !_nodes.TryGetValue(newParent.Value, out Node? to))
@@ -311,6 +315,18 @@ internal sealed partial class MemoryVfs : IVfs
     {
         BeforeSync?.Invoke();
         return _nodes.ContainsKey(inode.Value) ? FsStatus.Ok : FsStatus.Stale;
+    }
+
+    public bool TryFindRequest(RequestId id, out RequestAnswer answer)
+    {
+        answer = default;
+        return false;
+    }
+
+    public FsStatus SyncNames()
+    {
+        BeforeSync?.Invoke();
+        return FsStatus.Ok;
     }
 
     public FsStatus SyncAll() => FsStatus.Ok;

@@ -91,6 +91,14 @@ internal sealed class RecordingVfs : IVfs
 
     public FsStatus Sync(InodeId inode, bool dataOnly) => Answer($"Sync {inode} {(dataOnly ? "data" : "all")}");
 
+    public bool TryFindRequest(RequestId id, out RequestAnswer answer)
+    {
+        answer = default;
+        return false;
+    }
+
+    public FsStatus SyncNames() => Answer("SyncNames");
+
     public FsStatus SyncAll() => Answer("SyncAll");
 
     public FsStatus ReadDirectory(in Caller caller, InodeId directory, ulong cookie, bool withAttributes, IDirectorySink sink)

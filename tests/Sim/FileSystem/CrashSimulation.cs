@@ -85,7 +85,7 @@ public sealed class CrashSimulation(int seed)
 
     private void Operate()
     {
-        switch (_random.Next(20))
+        switch (_random.Next(21))
         {
             case < 4:
                 Create();
@@ -117,6 +117,11 @@ public sealed class CrashSimulation(int seed)
                 Synced();
                 break;
             case 18:
+                Trace("sync names");
+                Must(_machine.Vfs.SyncNames());
+                NamesSynced();
+                break;
+            case 19:
                 Trace("reap");
                 _machine.Vfs.ReapStep(out FsStatus status);
                 Must(status);
@@ -256,10 +261,16 @@ public sealed class CrashSimulation(int seed)
         Ensure(actual.AsSpan(0, read).SequenceEqual(expected.AsSpan(0, read)), $"the bytes of a read of inode {file.Inode} at {offset}");
     }
 
-    private void Synced()
+    /// <summary>Names lead where they lead now; what their files hold may still be lost back to the last sync.</summary>
+    private void NamesSynced()
     {
         foreach (string name in _allowed.Keys.ToArray())
             _allowed[name] = [_names.GetValueOrDefault(name)];
+    }
+
+    private void Synced()
+    {
+        NamesSynced();
         foreach (ModelFile file in _files.Values)
             file.Synced();
         _forgotten.Clear();

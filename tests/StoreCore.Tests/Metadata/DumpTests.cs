@@ -37,13 +37,13 @@ public class DumpTests
         var fs = new MetadataFixture();
         fs.Make("a b", SymlinkMode, target: "t%");
         string[] lines = Encoding.ASCII.GetString(Write(fs.Kv).Dump).Split('\n');
-        Assert.Equal("gateway-metadata 1", lines[0]);
+        Assert.Equal("gateway-metadata 2", lines[0]);
         Assert.Equal("filesystem 0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0 1 2 17", lines[1]);
         Assert.StartsWith("inode 1 40755 ", lines[2], StringComparison.Ordinal);
         Assert.EndsWith(" 0 0 1 0 2 0 1767225600.000000000 1767225600.000000000 1767225600.000000000 1767225600.000000000 0 0 0", lines[3], StringComparison.Ordinal);
         Assert.Equal("name 1 3 16 10 a%20b", lines[4]);
         Assert.Equal("xattr 16 % t%25", lines[5]);
-        Assert.Matches("^end 2 1 1 0 [0-9a-f]{8}$", lines[6]);
+        Assert.Matches("^end 2 1 1 0 0 [0-9a-f]{8}$", lines[6]);
         Assert.Equal(8, lines.Length);
     }
 
