@@ -26,10 +26,24 @@ switch (args)
         return MountJobs.Crashes(count, 0);
     case ["crash-simulation", var seeds, var from] when int.TryParse(seeds, out int count) && count > 0 && int.TryParse(from, out int first):
         return MountJobs.Crashes(count, first);
+    case ["nfs-serve", var directory, var port] when int.TryParse(port, out int number):
+        return NfsBench.Serve(directory, number);
+    case ["nfs-fuzz", var calls] when long.TryParse(calls, out long count) && count > 0:
+        return NfsBench.Fuzz(count, 1);
+    case ["nfs-fuzz", var calls, var seed] when long.TryParse(calls, out long count) && count > 0 && int.TryParse(seed, out int first):
+        return NfsBench.Fuzz(count, first);
+    case ["rpc-fuzz", var records] when long.TryParse(records, out long count) && count > 0:
+        return RpcBench.Fuzz(count, 1);
+    case ["rpc-fuzz", var records, var seed] when long.TryParse(records, out long count) && count > 0 && int.TryParse(seed, out int first):
+        return RpcBench.Fuzz(count, first);
+    case ["rpc-pingpong"]:
+        return RpcBench.PingPong(2);
+    case ["rpc-pingpong", var duration] when double.TryParse(duration, out double seconds) && seconds > 0:
+        return RpcBench.PingPong(seconds);
     default:
         Console.Error.WriteLine(
             "usage: Bench fuse-mount DIR [POLL_US BULK_US LONG_US READERS] | fuse-fuzz N [SEED] | blocks DIR [MIB] | "
-            + "mount-jobs DIR | crash-simulation SEEDS [FIRST] | metadata-scale N DIR | metadata-lookups N DIR | metadata-whole DIR | metadata-threads N DIR | "
-            + "metadata-operations N DIR | metadata-batching N DIR");
+            + "mount-jobs DIR | nfs-serve DIR PORT | nfs-fuzz N [SEED] | crash-simulation SEEDS [FIRST] | metadata-scale N DIR | metadata-lookups N DIR | metadata-whole DIR | metadata-threads N DIR | "
+            + "metadata-operations N DIR | metadata-batching N DIR | rpc-fuzz N [SEED] | rpc-pingpong [SECONDS]");
         return 64;
 }

@@ -13,9 +13,11 @@ public partial class ArchitectureTests
         { "src/StoreCore/Kv", ["StoreCore.Primitives"] },
         { "src/StoreCore/Disk", ["StoreCore.Primitives"] },
         { "src/StoreCore/Blocks", ["StoreCore.Primitives", "StoreCore.Kv", "StoreCore.Disk"] },
+        { "src/StoreCore/Rpc", ["StoreCore.Primitives"] },
         { "src/StoreCore/Metadata", ["StoreCore.Primitives", "StoreCore.Kv"] },
         { "src/Gateway/Vfs", ["StoreCore.Primitives", "StoreCore.Blocks", "StoreCore.Metadata"] },
         { "src/Gateway/Fuse", ["StoreCore.Primitives", "StoreCore.Metadata", "Gateway.Vfs"] },
+        { "src/Gateway/Nfs", ["StoreCore.Primitives", "StoreCore.Metadata", "StoreCore.Rpc", "Gateway.Vfs"] },
         { "src/Gateway/Configuration", ["StoreCore.Primitives", "Gateway.Admin.Contract"] },
 
         // The messages of the admin API are compiled into both programs; there is nothing else between them.
