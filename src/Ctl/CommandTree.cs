@@ -49,6 +49,8 @@ internal static class CommandTree
         var level = new Argument<string?>("LEVEL") { Description = "trace, debug, info, warning or error; without it the level is shown", Arity = ArgumentArity.ZeroOrOne };
         Add(root, "log-level", "Shows or changes the level of the daemon's log", result => QueryCommands.LogLevel(result, level), "gatewayctl log-level debug", level);
 
+        ExportCommands.AddTo(root);
+        ClientCommands.AddTo(root);
         TopCommand.Add(root);
         WorkCommands.AddTo(root);
         Add(root, "version", "Versions of the tool and of the daemon", QueryCommands.Version, "gatewayctl version");

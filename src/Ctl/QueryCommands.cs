@@ -20,6 +20,8 @@ internal static class QueryCommands
         ("memory", $"{Text.Bytes(status.Memory.ResidentBytes)} resident (budget {Text.Bytes(status.Memory.BudgetBytes)}; "
             + $"runtime {Text.Bytes(status.Memory.ManagedBytes)}, key-value store {Text.Bytes(status.Memory.KeyValueBytes)})"),
         ("mounts", status.Mounts.Count == 0 ? "none" : string.Join(", ", status.Mounts.Select(mount => mount.Directory + (mount.State == "mounted" ? "" : $" ({mount.State})")))),
+        ("NFS", status.Nfs is not { } nfs ? "off"
+            : $"{nfs.Listen}, {Text.Count(nfs.Exports)} exports, {Text.Count(nfs.Clients)} clients, {Text.Count(nfs.Requests)} calls answered" + (nfs.Rpcbind.Length > 0 ? $"; rpcbind: {nfs.Rpcbind}" : "")),
         ("requests", $"{Text.Count(status.FuseRequests)} answered; {Text.Count(status.OpenInodes)} inodes open, {Text.Count(status.LocksHeld)} locks held"),
         ("freeing", status.FreeingBacklog == 0 ? "nothing waits" : $"{Text.Count(status.FreeingBacklog)} unlinked files wait to be freed"),
         ("faults", status.BlockFaults == 0 ? "none found" : $"{Text.Count(status.BlockFaults)} damaged chunks found: run gatewayctl scrub"),

@@ -53,9 +53,9 @@ internal static class TopCommand
     private static string Render(TopReport before, TopReport now)
     {
         double seconds = Math.Max(now.UptimeSeconds - before.UptimeSeconds, 0.001);
-        Dictionary<string, OperationStat> earlier = before.Operations.ToDictionary(operation => operation.Name);
+        Dictionary<string, OperationStat> earlier = before.Operations.Concat(before.Nfs ?? []).ToDictionary(operation => operation.Name);
         var rows = new List<(double Rate, string[] Cells)>();
-        foreach (OperationStat operation in now.Operations)
+        foreach (OperationStat operation in now.Operations.Concat(now.Nfs ?? []))
         {
             OperationStat? old = earlier.GetValueOrDefault(operation.Name);
             double done = operation.Count - (old?.Count ?? 0);

@@ -82,7 +82,13 @@ internal static class WorkCommands
 
     private static long CopyToFile(Stream source, string file, Action<WorkProgress> progress)
     {
-        using var target = new FileStream(file, FileMode.Create, FileAccess.Write);
+        // It holds the secret of file handles: its owner's alone, as the data directory is.
+        using var target = new FileStream(file, new FileStreamOptions
+        {
+            Mode = FileMode.Create,
+            Access = FileAccess.Write,
+            UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+        });
         var buffer = new byte[1 << 20];
         long total = 0;
         for (int read; (read = source.Read(buffer)) > 0;)

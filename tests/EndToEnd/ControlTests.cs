@@ -127,10 +127,14 @@ public sealed class ControlTests : IDisposable
         string help = Shell.Succeed(Shell.Program("gatewayctl"), "--help");
         Assert.Contains("Exit codes:", help, StringComparison.Ordinal);
         foreach (string command in (string[])
-            ["status", "df", "stat", "tree-size", "mounts", "mount", "umount", "config", "log-level", "top", "fsck", "scrub", "dump", "load", "version", "completion"])
+            ["status", "df", "stat", "tree-size", "mounts", "mount", "umount", "config", "log-level", "export", "clients", "client", "top", "fsck", "scrub", "dump", "load", "version", "completion"])
         {
             Assert.Contains($"  {command} ", help, StringComparison.Ordinal);
-            Assert.Contains("Example:", Shell.Succeed(Shell.Program("gatewayctl"), command, "--help"), StringComparison.Ordinal);
+            if (command is not "export" and not "client")
+                Assert.Contains("Example:", Shell.Succeed(Shell.Program("gatewayctl"), command, "--help"), StringComparison.Ordinal);
         }
+
+        foreach (string command in (string[])["export add", "export rm", "export list", "export show", "export check", "export import", "client evict"])
+            Assert.Contains("Example:", Shell.Succeed(Shell.Program("gatewayctl"), [.. command.Split(' '), "--help"]), StringComparison.Ordinal);
     }
 }

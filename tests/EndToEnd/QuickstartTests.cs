@@ -13,7 +13,14 @@ public sealed class QuickstartTests : IDisposable
         Directory.Delete(_root, recursive: true);
     }
 
-    private string[] Instance(int number) => ["--data", Path.Combine(_root, $"data{number}"), "--mount", Path.Combine(_root, $"mnt{number}"), "--no-links"];
+    private readonly int _port = NfsShare.FreePort();
+
+    /// <summary>The first with NFS, the others without.</summary>
+    private string[] Instance(int number) =>
+    [
+        "--data", Path.Combine(_root, $"data{number}"), "--mount", Path.Combine(_root, $"mnt{number}"), "--no-links",
+        .. number == 1 ? (string[])["--nfs", $"127.0.0.1:{_port}"] : ["--no-nfs"],
+    ];
 
     private string FileOf(int number) => Path.Combine(_root, $"mnt{number}", "hello");
 
@@ -29,6 +36,10 @@ public sealed class QuickstartTests : IDisposable
         // The first thing to try works as it is printed.
         string command = first.Split('\n').Single(line => line.Contains("echo hello", StringComparison.Ordinal));
         Assert.Equal("hello\n", Shell.Succeed("bash", "-c", command));
+
+        // Everything is exported to this machine, as root.
+        Assert.Contains($"port={_port},mountport={_port}", first, StringComparison.Ordinal);
+        Assert.Equal("hello\n", Shell.Succeed("nfs-cat", $"nfs://127.0.0.1//hello?version=3&nfsport={_port}&mountport={_port}"));
 
         Assert.Contains("already running", Shell.Succeed(_script, Instance(1)), StringComparison.Ordinal);
         Shell.Succeed(_script, Instance(2));
@@ -61,6 +72,7 @@ public sealed class QuickstartTests : IDisposable
     {
         Shell.Refuse(64, "--nosuch", _script, "--nosuch");
         Shell.Refuse(64, "needs a directory", _script, "--data");
+        Shell.Refuse(64, "needs ADDRESS:PORT", _script, "--nfs", "2049");
         Shell.Refuse(77, "sudo scripts/quickstart", "setpriv", "--reuid", "65534", "--clear-groups", _script);
         Directory.CreateDirectory(Path.Combine(_root, "foreign"));
         File.WriteAllText(Path.Combine(_root, "foreign", "letter"), "");

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Gateway.Admin.Contract;
@@ -41,6 +42,13 @@ internal sealed class AdminRoutes
             new("DELETE", "/v1/mounts?directory=…", "unmount", UnmountAsync),
             new("GET", "/v1/stat?path=…", "an inode and where its blocks lie; &verify=yes or no: compare checksums", StatAsync),
             new("GET", "/v1/tree-size?path=…", "sum over a tree; progress lines, then the result", MeasureTreeAsync),
+            new("GET", "/v1/exports", "exports, their clients and options", context => WriteAsync(context, _node.Exports(), AdminJson.Default.IReadOnlyListExportInfo)),
+            new("POST", "/v1/exports", "export, or add clients: {\"path\": …, \"clients\": [\"10.0.0.0/8:rw\"]}", AddExportAsync),
+            new("DELETE", "/v1/exports?export=…", "remove an export by path or number; &client=…: one of its clients", RemoveExportAsync),
+            new("GET", "/v1/exports/check?client=…&path=…", "which rule decides for a client and why; &port=…: where it comes from", CheckExportAsync),
+            new("POST", "/v1/exports/import", "take over exports: {\"text\": the text of an /etc/exports}", ImportExportsAsync),
+            new("GET", "/v1/clients", "NFS clients with their figures", context => WriteAsync(context, _node.Clients(), AdminJson.Default.IReadOnlyListClientInfo)),
+            new("DELETE", "/v1/clients?address=…", "close a client's connections and drop its locks", EvictClientAsync),
             new("GET", "/v1/top", "operations, latencies, live requests", context => WriteAsync(context, _node.Top(), AdminJson.Default.TopReport)),
             new("POST", "/v1/fsck", "metadata against blocks; progress lines, then the result", context => WorkAsync(context, _node.Check)),
             new("POST", "/v1/scrub", "checksums of all data; progress lines, then the result", context => WorkAsync(context, _node.Scrub)),
@@ -135,6 +143,45 @@ internal sealed class AdminRoutes
             _ => throw new OperatingException(ExitCode.Usage, $"verify={wanted}: allowed are yes and no"),
         };
         await WriteAsync(context, await Task.Run(() => _node.Stat(path, verify)), AdminJson.Default.InodeStat);
+    }
+
+    private async Task AddExportAsync(HttpContext context)
+    {
+        ExportRequest request = await ReadAsync(context, AdminJson.Default.ExportRequest);
+        ExportInfo export = await Task.Run(() => _node.AddExport(request));
+        context.Response.StatusCode = StatusCodes.Status201Created;
+        await WriteAsync(context, export, AdminJson.Default.ExportInfo);
+    }
+
+    private async Task RemoveExportAsync(HttpContext context)
+    {
+        string export = Parameter(context, "export");
+        string? client = context.Request.Query["client"];
+        await Task.Run(() => _node.RemoveExport(export, client));
+        context.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private async Task CheckExportAsync(HttpContext context)
+    {
+        const int reservedPort = 1023; // what mount(8) uses
+        string client = Parameter(context, "client"), path = Parameter(context, "path");
+        string? given = context.Request.Query["port"];
+        int port = reservedPort;
+        if (!string.IsNullOrEmpty(given) && (!int.TryParse(given, NumberStyles.None, CultureInfo.InvariantCulture, out port) || port is < 1 or > 65535))
+            throw new OperatingException(ExitCode.Usage, $"port {given} is none; allowed are 1 to 65535");
+        await WriteAsync(context, await Task.Run(() => _node.CheckExport(client, path, port)), AdminJson.Default.ExportCheck);
+    }
+
+    private async Task ImportExportsAsync(HttpContext context)
+    {
+        ExportImportRequest request = await ReadAsync(context, AdminJson.Default.ExportImportRequest);
+        await WriteAsync(context, await Task.Run(() => _node.ImportExports(request.Text)), AdminJson.Default.ExportImportReport);
+    }
+
+    private async Task EvictClientAsync(HttpContext context)
+    {
+        string address = Parameter(context, "address");
+        await WriteAsync(context, await Task.Run(() => _node.EvictClient(address)), AdminJson.Default.EvictReport);
     }
 
     private async Task DumpAsync(HttpContext context)
@@ -258,7 +305,7 @@ internal sealed class AdminRoutes
 
     private static int StatusOf(ExitCode code) => code switch
     {
-        ExitCode.Usage or ExitCode.Config => StatusCodes.Status400BadRequest,
+        ExitCode.Usage or ExitCode.Config or ExitCode.DataError => StatusCodes.Status400BadRequest,
         ExitCode.NoInput => StatusCodes.Status404NotFound,
         ExitCode.NoPermission => StatusCodes.Status403Forbidden,
         ExitCode.Busy or ExitCode.CannotCreate => StatusCodes.Status409Conflict,

@@ -30,6 +30,26 @@ internal interface INode
 
     TreeSize MeasureTree(string path, Action<WorkProgress> progress, CancellationToken cancellation);
 
+    IReadOnlyList<ExportInfo> Exports();
+
+    /// <summary>Takes effect at once, for clients that are connected too.</summary>
+    ExportInfo AddExport(ExportRequest request);
+
+    /// <param name="export">Path or number.</param>
+    /// <param name="client">Takes this client alone away; null: the whole export.</param>
+    void RemoveExport(string export, string? client);
+
+    /// <param name="port">The port that the client comes from.</param>
+    ExportCheck CheckExport(string client, string path, int port);
+
+    /// <summary>All of it or, where anything is wrong, nothing.</summary>
+    ExportImportReport ImportExports(string text);
+
+    IReadOnlyList<ClientInfo> Clients();
+
+    /// <summary>Closes the connections of a client and drops its locks. It may come back, if the exports let it.</summary>
+    EvictReport EvictClient(string address);
+
     /// <summary>Metadata against itself, blocks against themselves, and both against each other.</summary>
     CheckReport Check(Action<WorkProgress> progress, CancellationToken cancellation);
 

@@ -27,6 +27,13 @@ internal static class Metrics
         Gauge("gateway_freeing_backlog", "Unlinked inodes whose space is still to be freed.", status.FreeingBacklog);
         Counter("gateway_block_faults_total", "Chunks found with a wrong checksum.", status.BlockFaults);
 
+        if (status.Nfs is { } nfs)
+        {
+            Gauge("gateway_exports", "Exports.", nfs.Exports);
+            Gauge("gateway_nfs_clients", "NFS clients with a connection.", nfs.Clients);
+            Gauge("gateway_nfs_connections", "Connections of NFS clients.", nfs.Connections);
+        }
+
         Header("gateway_operations_total", "counter", "File system operations answered.");
         foreach (OperationStat operation in top.Operations)
             Sample("gateway_operations_total", operation.Name, operation.Count);
@@ -36,6 +43,17 @@ internal static class Metrics
         Header("gateway_operation_seconds_total", "counter", "Sum of the times from request to answer.");
         foreach (OperationStat operation in top.Operations)
             Sample("gateway_operation_seconds_total", operation.Name, operation.TotalMicroseconds / 1e6);
+        if (top.Nfs is not { } calls)
+            return text.ToString();
+        Header("gateway_nfs_calls_total", "counter", "Calls of NFS clients answered.");
+        foreach (OperationStat call in calls)
+            Sample("gateway_nfs_calls_total", call.Name, call.Count);
+        Header("gateway_nfs_call_failures_total", "counter", "Calls answered with an error of the RPC protocol.");
+        foreach (OperationStat call in calls)
+            Sample("gateway_nfs_call_failures_total", call.Name, call.Errors);
+        Header("gateway_nfs_call_seconds_total", "counter", "Sum of the times from call to answer.");
+        foreach (OperationStat call in calls)
+            Sample("gateway_nfs_call_seconds_total", call.Name, call.TotalMicroseconds / 1e6);
         return text.ToString();
 
         void Gauge(string name, string help, double value) => Single(name, "gauge", help, value);

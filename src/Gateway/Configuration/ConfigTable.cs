@@ -28,6 +28,16 @@ internal static class ConfigTable
         "Mounts the file system there at start. May stand several times.",
         text => MountSpec.TryParse(text, out MountSpec? spec) ? (true, spec) : (false, null!), Repeatable: true);
 
+    public static readonly ConfigKey<IPEndPoint> NfsListen = new(
+        "nfs", "listen", "", "ADDRESS:PORT with a numeric address, for example 0.0.0.0:2049 (all of IPv4) or [::]:2049 (all of IPv6)",
+        "Serves the exports to NFS clients there, all programs on one port; off where none is given. May stand several times. What is exported, and to whom: gatewayctl export.",
+        text => TryParseEndPoint(text, out IPEndPoint? endPoint) ? (true, endPoint!) : (false, null!), Repeatable: true);
+
+    public static readonly ConfigKey<RpcbindUse> NfsRpcbind = ChoiceKey(
+        "nfs", "rpcbind", RpcbindUse.Auto,
+        "Registers the NFS programs with this machine's rpcbind, which showmount and the file locks of NFSv3 clients need. auto: where one is running; yes: the start fails without.",
+        ("auto", RpcbindUse.Auto), ("yes", RpcbindUse.Yes), ("no", RpcbindUse.No));
+
     public static readonly ConfigKey<string> AdminSocket = PathKey(
         "admin", "socket", "", "Unix socket of the admin API (mode 0600); empty: admin.sock in the data directory.", mayBeEmpty: true);
 
@@ -42,7 +52,7 @@ internal static class ConfigTable
 
     /// <summary>In the order of the documentation.</summary>
     public static readonly IReadOnlyList<ConfigKey> All =
-        [DataDirectory, MemoryBudget, SyncInterval, Mounts, AdminSocket, MetricsListen, LogThreshold];
+        [DataDirectory, MemoryBudget, SyncInterval, Mounts, NfsListen, NfsRpcbind, AdminSocket, MetricsListen, LogThreshold];
 
     public static IEnumerable<string> Sections => All.Select(key => key.Section).Distinct();
 

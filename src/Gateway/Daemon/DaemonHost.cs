@@ -94,15 +94,19 @@ internal sealed class DaemonHost : IDisposable
     /// <summary>Answers gatewayctl and the mounts until the end; returns with nothing mounted and nobody connected.</summary>
     private void Serve(StoreStack stack, MountSet mounts, RecoveryInfo recovered)
     {
-        var node = new Node(_config, stack, mounts, _logger, recovered, _clock);
+        using var exports = new ExportSet(stack.Metadata, stack.Vfs, _logger.CreateLogger<ExportSet>());
+        var node = new Node(_config, stack, mounts, exports, _logger, recovered, _clock);
         AdminServer admin = AdminServer.StartAsync(
             _config.AdminSocketPath, MetricsEndPoint(), new AdminRoutes(node, _logger.CreateLogger<AdminServer>()), _logger).GetAwaiter().GetResult();
+        NfsService? nfs = null;
         try
         {
             mounts.RemoveDead(node.SourceOf(null));
             foreach (MountSpec spec in _config.GetAll(ConfigTable.Mounts))
                 mounts.Mount(spec.Directory, spec.Options, node.SourceOf(null));
 
+            nfs = StartNfs(stack, exports);
+            node.Attach(nfs);
             string served = $"serving {stack.Directory.Path}";
             _log.LogInformation("{Served}, pid {Pid}, admin socket {Socket}", served, Environment.ProcessId, _config.AdminSocketPath);
             _systemd.Ready(served);
@@ -114,9 +118,23 @@ internal sealed class DaemonHost : IDisposable
         }
         finally
         {
+            nfs?.Dispose();
+            node.Attach(null);
             mounts.UnmountAll();
             admin.DisposeAsync().AsTask().GetAwaiter().GetResult();
         }
+    }
+
+    /// <summary>Null where NFS is off.</summary>
+    private NfsService? StartNfs(StoreStack stack, ExportSet exports)
+    {
+        IReadOnlyList<IPEndPoint> listen = _config.GetAll(ConfigTable.NfsListen);
+        if (listen.Count == 0)
+            return null;
+        long budget = new MemoryPlan(_config.Get(ConfigTable.MemoryBudget)).NfsBytes;
+        NfsService nfs = NfsService.Start(stack, exports, listen, _config.Get(ConfigTable.NfsRpcbind), budget, _clock, _logger);
+        _log.LogInformation("NFS on {Listen}", nfs.Listen);
+        return nfs;
     }
 
     private RecoveryInfo Recover(FileSystemVfs vfs)

@@ -23,6 +23,7 @@ internal static class DaemonProgram
     [
         (Flag("--data", "DIR", "Data directory", ConfigTable.DataDirectory), ConfigTable.DataDirectory),
         (Flag("--mount", "DIR[,OPTION...]", "Mount the file system there; may be repeated", ConfigTable.Mounts), ConfigTable.Mounts),
+        (Flag("--nfs", "ADDRESS:PORT", "Serve the exports to NFS clients there", ConfigTable.NfsListen), ConfigTable.NfsListen),
         (Flag("--socket", "PATH", "Admin socket", ConfigTable.AdminSocket), ConfigTable.AdminSocket),
         (Flag("--log-level", "LEVEL", "Least level that is logged", ConfigTable.LogThreshold), ConfigTable.LogThreshold),
         (Flag("--memory-budget", "SIZE", "Memory of the whole process", ConfigTable.MemoryBudget), ConfigTable.MemoryBudget),

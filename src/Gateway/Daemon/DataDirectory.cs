@@ -20,11 +20,13 @@ namespace Gateway.Daemon;
 internal sealed class DataDirectory : IDisposable
 {
     /// <summary>Raised when the layout or the format of what is stored changes such that an older daemon would misread it.</summary>
-    public const int FormatVersion = 1;
+    /// <remarks>2 added the key-value store's tables of requests and of the cluster. A store of format 1 gains them when it is opened.</remarks>
+    public const int FormatVersion = 2;
 
     private const string FormatPrefix = "gateway-data ", NewMark = " new";
 
     private readonly int _lock;
+    private int _format = FormatVersion;
 
     private DataDirectory(string path, int lockDescriptor)
     {
@@ -77,6 +79,15 @@ internal sealed class DataDirectory : IDisposable
             directory.Dispose();
             throw;
         }
+    }
+
+    /// <summary>What is stored is about to take the present format: an older daemon is to refuse it from now on, whatever comes between.</summary>
+    public void MarkFormat()
+    {
+        if (_format == FormatVersion)
+            return;
+        WriteFormat(IsNew ? NewMark : "");
+        _format = FormatVersion;
     }
 
     /// <summary>The stores have been made: from now on they have to be there.</summary>
@@ -211,6 +222,8 @@ internal sealed class DataDirectory : IDisposable
             throw new OperatingException(
                 ExitCode.DataError, $"{Volumes}: the directory of the volume files is missing; put it back or restore it from a backup (nothing was changed)");
         }
+
+        _format = version;
     }
 
     private void Initialize()

@@ -16,6 +16,9 @@ internal readonly record struct MemoryPlan(long BudgetBytes)
     /// <summary>Decoded index rows of blocks (managed memory).</summary>
     public long BlockMapBytes => BudgetBytes / 16;
 
+    /// <summary>Large calls and unread replies of NFS clients (native memory); only where NFS is on.</summary>
+    public long NfsBytes => BudgetBytes / 8;
+
     /// <summary>
     /// Where the heap of the runtime ends: what the caches in it take, and the same again and a little more for garbage. The collector works harder as it comes
     /// near; without the limit it would size itself by the machine's memory.

@@ -15,12 +15,13 @@ namespace Gateway.Daemon;
 
 /// <summary>The running daemon as the admin API sees it: gathers figures from the parts, and passes orders on to them.</summary>
 internal sealed class Node(
-    GatewayConfig config, StoreStack stack, MountSet mounts, StandardErrorLogger logger, RecoveryInfo recovered, TimeProvider clock) : INode
+    GatewayConfig config, StoreStack stack, MountSet mounts, ExportSet exports, StandardErrorLogger logger, RecoveryInfo recovered, TimeProvider clock) : INode
 {
     private readonly long _started = clock.GetTimestamp();
     private readonly StorePaths _paths = new(stack.Vfs, mounts);
     private readonly Process _process = Process.GetCurrentProcess();
     private volatile string _stopReason = "";
+    private volatile NfsService? _nfs;
 
     public IReadOnlyList<ConfigValue> Configuration { get; } = config.Describe();
 
@@ -29,6 +30,9 @@ internal sealed class Node(
         get => logger.Level;
         set => logger.Level = value;
     }
+
+    /// <summary>The NFS server, once it serves.</summary>
+    public void Attach(NfsService? nfs) => _nfs = nfs;
 
     /// <summary>From now on the status says that the store has stopped itself, and why.</summary>
     public void ReportStopped(string reason) => _stopReason = reason;
@@ -39,7 +43,7 @@ internal sealed class Node(
         return new NodeStatus(
             _stopReason.Length > 0 ? "stopped" : "serving", _stopReason, VersionOfThis.Get().Version, Environment.ProcessId, UptimeSeconds,
             stack.Directory.Path, stack.Metadata.FileSystemId.ToString(), Space(), Memory(), active, mounts.Operations().Sum(operation => operation.Count),
-            stack.Vfs.ActiveInodes, stack.Vfs.LocksHeld, stack.Vfs.ReaperBacklog, stack.Blocks.Faults.Count, recovered);
+            stack.Vfs.ActiveInodes, stack.Vfs.LocksHeld, stack.Vfs.ReaperBacklog, stack.Blocks.Faults.Count, recovered, _nfs?.Describe(exports.List().Count));
     }
 
     public SpaceInfo Space()
@@ -76,7 +80,8 @@ internal sealed class Node(
                 operation.Age.TotalMilliseconds)));
         }
 
-        return new TopReport(UptimeSeconds, operations, live);
+        live.AddRange(_nfs?.Live() ?? []);
+        return new TopReport(UptimeSeconds, operations, live, _nfs?.Operations());
     }
 
     public InodeStat Stat(string path, bool? verify)
@@ -93,6 +98,21 @@ internal sealed class Node(
             record.Links, record.SizeBytes, record.AllocatedBytes, Format(record.Accessed), Format(record.Modified), Format(record.Changed), Format(record.Born),
             verified, [.. extents.Take(InodeStat.RegionsShownAtMost).Select(Describe)], extents.Count);
     }
+
+    public IReadOnlyList<ExportInfo> Exports() => exports.List();
+
+    public ExportInfo AddExport(ExportRequest request) => exports.Add(request.Path, request.Clients);
+
+    public void RemoveExport(string export, string? client) => exports.Remove(export, client);
+
+    public ExportCheck CheckExport(string client, string path, int port) => exports.Decide(client, path, port);
+
+    public ExportImportReport ImportExports(string text) => exports.Import(text);
+
+    public IReadOnlyList<ClientInfo> Clients() => _nfs?.Clients() ?? [];
+
+    public EvictReport EvictClient(string address) => _nfs?.Evict(address)
+        ?? throw new OperatingException(ExitCode.Unavailable, "NFS is off, so there are no clients; start gatewayd with --nfs ADDRESS:PORT");
 
     public CheckReport Check(Action<WorkProgress> progress, CancellationToken cancellation) =>
         new StoreCheck(stack, progress, cancellation, clock).Check();

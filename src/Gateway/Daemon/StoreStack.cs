@@ -63,6 +63,7 @@ internal sealed class StoreStack : IDisposable
 
     private void OpenAll(MemoryPlan memory, TimeProvider clock, bool create, bool repairVolumes, Action<IKvStore>? prepare)
     {
+        Directory.MarkFormat();
         KeyValues = Track(RocksDbStore.Open(Directory.Database, new RocksDbOptions { MemoryBudgetBytes = memory.KeyValueBytes }));
         prepare?.Invoke(KeyValues);
         if (!MetadataStore.IsFormatted(KeyValues))

@@ -105,6 +105,34 @@ public sealed class AdminServerTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Exports_come_and_go_and_are_checked()
+    {
+        Assert.Equal(HttpStatusCode.Created, (await Send("POST", "/v1/exports", "{\"path\":\"/a\",\"clients\":[\"*:ro\"]}")).Status);
+        (_, string body) = await Send("GET", "/v1/exports");
+        Assert.Equal("*:ro", JsonSerializer.Deserialize(body, AdminJson.Default.IReadOnlyListExportInfo)!.Single().Clients.Single().Client);
+        (_, body) = await Send("GET", "/v1/exports/check?client=10.0.0.1&path=/a");
+        Assert.True(JsonSerializer.Deserialize(body, AdminJson.Default.ExportCheck)!.Allowed);
+        (_, body) = await Send("GET", "/v1/exports/check?client=10.0.0.1&path=/a&port=2000");
+        Assert.False(JsonSerializer.Deserialize(body, AdminJson.Default.ExportCheck)!.Allowed);
+        await Fails(HttpStatusCode.BadRequest, "GET", "/v1/exports/check?client=10.0.0.1&path=/a&port=0");
+        await Fails(HttpStatusCode.BadRequest, "GET", "/v1/exports/check?path=/a");
+        Assert.Equal(HttpStatusCode.OK, (await Send("POST", "/v1/exports/import", "{\"text\":\"/a *(ro)\"}")).Status);
+        Assert.Equal((int)ExitCode.DataError, (await Fails(HttpStatusCode.BadRequest, "POST", "/v1/exports/import", "{\"text\":\"\"}")).Code);
+        Assert.Equal(HttpStatusCode.NoContent, (await Send("DELETE", "/v1/exports?export=%2Fa")).Status);
+        await Fails(HttpStatusCode.NotFound, "DELETE", "/v1/exports?export=/a");
+    }
+
+    [Fact]
+    public async Task Clients_are_shown_and_evicted()
+    {
+        (_, string body) = await Send("GET", "/v1/clients");
+        Assert.Equal("LOOKUP NoEntry", JsonSerializer.Deserialize(body, AdminJson.Default.IReadOnlyListClientInfo)!.Single().LastError);
+        (_, body) = await Send("DELETE", "/v1/clients?address=10.0.0.1");
+        Assert.Equal(new EvictReport("10.0.0.1", 1), JsonSerializer.Deserialize(body, AdminJson.Default.EvictReport));
+        await Fails(HttpStatusCode.NotFound, "DELETE", "/v1/clients?address=10.0.0.2");
+    }
+
+    [Fact]
     public async Task The_log_level_can_be_changed()
     {
         Assert.Equal("{\"level\":\"info\"}", (await Send("GET", "/v1/log-level")).Body);

@@ -43,11 +43,38 @@ internal sealed class FakeNode : INode
 
     public TopReport Top() => new(2.5, [new OperationStat("READ", 10, 1, 1000, 64, 128, 256)], [new LiveOperation("/mnt", "READ", 16, 99, 0.5)]);
 
+    public List<ExportInfo> Exported { get; } = [];
+
+    public IReadOnlyList<ExportInfo> Exports() => Exported;
+
+    public ExportInfo AddExport(ExportRequest request)
+    {
+        var export = new ExportInfo((uint)Exported.Count + 1, request.Path, "served", [.. request.Clients.Select(client => new ExportClientInfo(client, "ro", ""))]);
+        Exported.Add(export);
+        return export;
+    }
+
+    public void RemoveExport(string export, string? client)
+    {
+        if (Exported.RemoveAll(one => one.Path == export) == 0)
+            throw new OperatingException(ExitCode.NoInput, $"there is no export {export}; look again");
+    }
+
+    public ExportCheck CheckExport(string client, string path, int port) => new(port < 1024, path, client, "ro", "a reason");
+
+    public ExportImportReport ImportExports(string text) =>
+        text.Length > 0 ? new ExportImportReport(Exported, ["a note"]) : throw new OperatingException(ExitCode.DataError, "line 1: empty; mend it");
+
+    public IReadOnlyList<ClientInfo> Clients() => [new ClientInfo("10.0.0.1", 1, ["/"], 10, 1, 100, 200, 1000, 0.5, "LOOKUP NoEntry")];
+
+    public EvictReport EvictClient(string address) =>
+        address == "10.0.0.1" ? new EvictReport(address, 1) : throw new OperatingException(ExitCode.NoInput, $"{address}: no such client; look again");
+
     public CheckReport Check(Action<WorkProgress> progress, CancellationToken cancellation) => new(1, 2, 3, 0, 1, 0, ["a finding"], 0.5);
 
     public CheckReport Scrub(Action<WorkProgress> progress, CancellationToken cancellation) => new(0, 0, 1, 4096, 0, 0, [], 0.5);
 
-    public void Dump(Stream output, CancellationToken cancellation) => output.Write("gateway-metadata 1\n"u8);
+    public void Dump(Stream output, CancellationToken cancellation) => output.Write("gateway-metadata 2\n"u8);
 
     public TreeSize MeasureTree(string path, Action<WorkProgress> progress, CancellationToken cancellation)
     {

@@ -56,7 +56,7 @@ public class GatewayConfigTests
 
     [Theory]
     [InlineData("[store]\nmemory-budgt = 1G", "/etc/x.conf:2: unknown key \"memory-budgt\" in [store] (did you mean \"memory-budget\"?); allowed: data, memory-budget, sync-interval")]
-    [InlineData("[stor]\ndata = /a", "/etc/x.conf:2: unknown section [stor] (did you mean \"store\"?); allowed: store, fuse, admin, log")]
+    [InlineData("[stor]\ndata = /a", "/etc/x.conf:2: unknown section [stor] (did you mean \"store\"?); allowed: store, fuse, nfs, admin, log")]
     [InlineData("[log]\nsocket = /a", "/etc/x.conf:2: unknown key \"socket\" in [log] (it belongs to [admin]); allowed: level")]
     [InlineData("[store]\n\nmemory-budget = 10X", "/etc/x.conf:3: \"10X\" is no value for store.memory-budget; allowed: 256M to 1T (a whole number of bytes, or with K, M, G or T)")]
     [InlineData("[store]\nmemory-budget = 1M", "/etc/x.conf:2: \"1M\" is no value for store.memory-budget; allowed: 256M to 1T (a whole number of bytes, or with K, M, G or T)")]

@@ -33,7 +33,7 @@ public sealed class DataDirectoryTests : IDisposable
 
         using (DataDirectory third = DataDirectory.Open(Data))
             Assert.False(third.IsNew);
-        Assert.Equal("gateway-data 1\n", File.ReadAllText(Path.Combine(Data, "FORMAT")));
+        Assert.Equal("gateway-data 2\n", File.ReadAllText(Path.Combine(Data, "FORMAT")));
         Assert.Equal($"{Environment.ProcessId}\n", File.ReadAllText(Path.Combine(Data, "LOCK")));
     }
 
@@ -50,8 +50,22 @@ public sealed class DataDirectoryTests : IDisposable
     public void A_newer_format_is_refused()
     {
         DataDirectory.Open(Data).Dispose();
-        File.WriteAllText(Path.Combine(Data, "FORMAT"), "gateway-data 2\n");
+        File.WriteAllText(Path.Combine(Data, "FORMAT"), "gateway-data 3\n");
         Assert.Equal(ExitCode.Version, Refused(Data).Code);
+    }
+
+    [Fact]
+    public void An_older_format_is_marked_before_anything_is_changed()
+    {
+        using (DataDirectory made = DataDirectory.Open(Data))
+            Complete(made);
+        string format = Path.Combine(Data, "FORMAT");
+        File.WriteAllText(format, "gateway-data 1\n");
+        using DataDirectory directory = DataDirectory.Open(Data);
+        Assert.Equal("gateway-data 1\n", File.ReadAllText(format));
+        directory.MarkFormat();
+        Assert.Equal("gateway-data 2\n", File.ReadAllText(format));
+        Assert.False(directory.IsNew);
     }
 
     [Theory]

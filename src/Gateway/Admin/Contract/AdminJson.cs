@@ -21,6 +21,14 @@ namespace Gateway.Admin.Contract;
 [JsonSerializable(typeof(TopReport))]
 [JsonSerializable(typeof(CheckReport))]
 [JsonSerializable(typeof(LoadReport))]
+[JsonSerializable(typeof(IReadOnlyList<ExportInfo>))]
+[JsonSerializable(typeof(ExportInfo))]
+[JsonSerializable(typeof(ExportRequest))]
+[JsonSerializable(typeof(ExportImportRequest))]
+[JsonSerializable(typeof(ExportImportReport))]
+[JsonSerializable(typeof(ExportCheck))]
+[JsonSerializable(typeof(IReadOnlyList<ClientInfo>))]
+[JsonSerializable(typeof(EvictReport))]
 [JsonSerializable(typeof(WorkLine))]
 internal sealed partial class AdminJson : JsonSerializerContext;
 

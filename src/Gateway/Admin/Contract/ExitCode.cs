@@ -5,7 +5,7 @@ internal enum ExitCode
 {
     Ok = 0,
 
-    /// <summary>The check ran and found damage.</summary>
+    /// <summary>The check ran and its answer is no: it found damage, or the client is refused.</summary>
     Damaged = 1,
 
     /// <summary>EX_USAGE: a wrong command line.</summary>
@@ -54,7 +54,7 @@ internal static class ExitCodes
     public static readonly IReadOnlyList<(ExitCode Code, string Meaning)> All =
     [
         (ExitCode.Ok, "done; for the daemon: stopped cleanly"),
-        (ExitCode.Damaged, "the check ran and found damage"),
+        (ExitCode.Damaged, "the check ran and its answer is no: damage found, client refused"),
         (ExitCode.Usage, "wrong command line"),
         (ExitCode.DataError, "the data directory is damaged, or is none"),
         (ExitCode.NoInput, "a file, directory or mount point does not exist"),

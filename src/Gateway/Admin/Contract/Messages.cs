@@ -20,7 +20,8 @@ internal sealed record VersionInfo(string Version, string Revision, string Runti
 /// <param name="BlockFaults">Chunks found with a wrong checksum since the start.</param>
 internal sealed record NodeStatus(
     string State, string Reason, string Version, int Pid, double UptimeSeconds, string DataDirectory, string FileSystemId, SpaceInfo Space, MemoryInfo Memory,
-    IReadOnlyList<MountInfo> Mounts, long FuseRequests, long OpenInodes, long LocksHeld, long FreeingBacklog, long BlockFaults, RecoveryInfo Recovered);
+    IReadOnlyList<MountInfo> Mounts, long FuseRequests, long OpenInodes, long LocksHeld, long FreeingBacklog, long BlockFaults, RecoveryInfo Recovered,
+    NfsInfo? Nfs = null);
 
 /// <summary>GET /v1/df. Bytes as statfs tells them to the mounts, and where they go.</summary>
 /// <param name="MetadataBytes">Key-value store on disk: metadata, block index, small data, logs.</param>
@@ -34,6 +35,12 @@ internal sealed record MemoryInfo(long BudgetBytes, long ResidentBytes, long Man
 
 /// <summary>What the last start found and mended.</summary>
 internal sealed record RecoveryInfo(int TruncationsFinished, int SizesMeasured, int UnlinkedFound, int PurgesFound, double Milliseconds);
+
+/// <summary>The NFS server of this daemon; absent where it is off.</summary>
+/// <param name="Listen">ADDRESS:PORT.</param>
+/// <param name="Rpcbind">"registered", or why not.</param>
+/// <param name="Requests">Calls answered since the start, all programs together.</param>
+internal sealed record NfsInfo(string Listen, string Rpcbind, int Exports, int Clients, int Connections, long Requests);
 
 /// <summary>GET /v1/mounts: one mount of this daemon.</summary>
 /// <param name="State">"mounted", or "gone" once somebody has unmounted it from outside.</param>
@@ -70,7 +77,10 @@ internal sealed record BlockRegion(ulong FileOffset, long LengthBytes, string Pl
 internal sealed record TreeSize(string Path, long Files, long Directories, long Others, ulong SizeBytes, long AllocatedBytes);
 
 /// <summary>GET /v1/top: operations since the start of the daemon; two answers make rates.</summary>
-internal sealed record TopReport(double UptimeSeconds, IReadOnlyList<OperationStat> Operations, IReadOnlyList<LiveOperation> Live);
+/// <param name="Operations">Of the mounts.</param>
+/// <param name="Nfs">Of the NFS server, each with its program before it: "NFS READ".</param>
+internal sealed record TopReport(
+    double UptimeSeconds, IReadOnlyList<OperationStat> Operations, IReadOnlyList<LiveOperation> Live, IReadOnlyList<OperationStat>? Nfs = null);
 
 /// <param name="Name">LOOKUP, READ, …</param>
 /// <param name="TotalMicroseconds">Sum of the latencies.</param>
@@ -79,6 +89,48 @@ internal sealed record OperationStat(
 
 /// <summary>A request that is being worked on now.</summary>
 internal sealed record LiveOperation(string Mount, string Name, ulong Inode, uint Pid, double Milliseconds);
+
+/// <summary>GET /v1/exports: a directory that NFS clients may mount.</summary>
+/// <param name="Id">Part of file handles; never given again.</param>
+/// <param name="Path">From the root of the file system.</param>
+/// <param name="State">"served"; "missing" while there is no directory at the path; "unreadable" with the reason.</param>
+/// <param name="Clients">In the order in which they were given.</param>
+internal sealed record ExportInfo(uint Id, string Path, string State, IReadOnlyList<ExportClientInfo> Clients);
+
+/// <summary>Which clients, and what they may.</summary>
+/// <param name="Client">An address, a network, a host name, or * for everybody.</param>
+/// <param name="Options">As exports(5) writes them, all of them.</param>
+/// <param name="Note">What is to be known besides: that a host name cannot be resolved.</param>
+internal sealed record ExportClientInfo(string Client, string Options, string Note);
+
+/// <summary>POST /v1/exports: adds clients to the export of a path, which is made if it is not there; a client that is there already gets the new options.</summary>
+/// <param name="Clients">Each CLIENT:OPTIONS or CLIENT(OPTIONS).</param>
+internal sealed record ExportRequest(string Path, IReadOnlyList<string> Clients);
+
+/// <summary>POST /v1/exports/import.</summary>
+/// <param name="Text">In the format of exports(5).</param>
+internal sealed record ExportImportRequest(string Text);
+
+/// <summary>What an import has done. Exports that the text does not name stay as they are.</summary>
+/// <param name="Notes">Options without effect here, directories that are not there yet.</param>
+internal sealed record ExportImportReport(IReadOnlyList<ExportInfo> Exports, IReadOnlyList<string> Notes);
+
+/// <summary>GET /v1/exports/check?client=…&amp;path=…: which rule decides for a client at a path, and why.</summary>
+/// <param name="Export">Path of the export that serves it; empty where none does.</param>
+/// <param name="Client">Of the rule that decides; empty where none does.</param>
+/// <param name="Reason">One sentence.</param>
+internal sealed record ExportCheck(bool Allowed, string Export, string Client, string Options, string Reason);
+
+/// <summary>GET /v1/clients: an NFS client by its address. Counted since it came; two answers make rates.</summary>
+/// <param name="Mounts">Paths that it has mounted, as far as it has said so.</param>
+/// <param name="IdleSeconds">Since its last call; -1 for none.</param>
+/// <param name="LastError">The last answer that was an error, for example "LOOKUP NoEntry"; empty for none.</param>
+internal sealed record ClientInfo(
+    string Address, int Connections, IReadOnlyList<string> Mounts, long Calls, long Errors, long ReadBytes, long WrittenBytes, double TotalMicroseconds,
+    double IdleSeconds, string LastError);
+
+/// <summary>DELETE /v1/clients?address=…: a client's connections were closed, so many, and its locks dropped.</summary>
+internal sealed record EvictReport(string Address, int Connections);
 
 /// <summary>A line of a long answer (application/x-ndjson): how far the work is. The last line is a <see cref="WorkEnd"/>.</summary>
 /// <param name="Unit">"bytes", "inodes", …</param>
