@@ -87,6 +87,9 @@ public static class Limits
     /// <summary>Bytes that are received with one call when no large record is under way: a pipeline of calls, or the beginning of a large one.</summary>
     public const int RpcReceiveBytes = 64 * 1024;
 
+    /// <summary>Segments in which a connection keeps calls that have come and cannot begin yet: some dozens of short ones.</summary>
+    public const int RpcSegmentBytes = 4096;
+
     /// <summary>Replies to pipelined short calls are sent together up to this size.</summary>
     public const int RpcBatchBytes = 64 * 1024;
 

@@ -211,7 +211,7 @@ internal sealed class RpcConnection : IRpcConnection, IRpcBudgetWaiter
             throw new InvalidOperationException("a pipe without a threshold made its writer wait");
         _ = flushed.Result;
         _keptBytes = rest.Length;
-        _server.Budget.Charge(this, _server.SmallBuffers.SizeBytes);
+        _server.Budget.Charge(this, SegmentBytes(rest.Length));
     }
 
     /// <summary>What was kept, into a buffer of at least <see cref="Limits.RpcReceiveBytes"/>; its length.</summary>
@@ -226,9 +226,12 @@ internal sealed class RpcConnection : IRpcConnection, IRpcBudgetWaiter
         kept.Buffer.CopyTo(space);
         _input.Reader.AdvanceTo(kept.Buffer.End);
         _keptBytes = 0;
-        _server.Budget.Give(this, _server.SmallBuffers.SizeBytes);
+        _server.Budget.Give(this, SegmentBytes(length));
         return length;
     }
+
+    /// <summary>The memory of the pipe that holds so much, in whole segments.</summary>
+    private static int SegmentBytes(int length) => (length + Limits.RpcSegmentBytes - 1) / Limits.RpcSegmentBytes * Limits.RpcSegmentBytes;
 
     /// <summary>What the budget granted while the connection waited for it; 0: nothing.</summary>
     public int TakeGrant()
@@ -299,7 +302,7 @@ internal sealed class RpcConnection : IRpcConnection, IRpcBudgetWaiter
 
     private bool MayRead() =>
         !_server.Stopping
-        && Output.QueuedBytes <= _server.Options.MaxQueuedReplyBytes
+        && Output.HeldBytes <= _server.Options.MaxQueuedReplyBytes
         && _server.MayBegin(CallsInProgress);
 
     private void Unpark()

@@ -27,11 +27,15 @@ internal sealed class RpcOutput(RpcConnection connection, int descriptor, RpcBud
     private bool _again; // it came while somebody was sending
     private bool _ended;
     private long _queuedBytes;
+    private long _heldBytes;
     private long _sentBytes;
     private long _progressAt;
 
     /// <summary>Bytes that wait for the client to read.</summary>
     public long QueuedBytes => Volatile.Read(ref _queuedBytes);
+
+    /// <summary>The memory that they occupy: more, where a reply is smaller than its buffer.</summary>
+    public long HeldBytes => Volatile.Read(ref _heldBytes);
 
     public long SentBytes => Volatile.Read(ref _sentBytes);
 
@@ -39,7 +43,7 @@ internal sealed class RpcOutput(RpcConnection connection, int descriptor, RpcBud
     public long ProgressAt => Volatile.Read(ref _progressAt);
 
     /// <summary>Sends, or queues, whole records.</summary>
-    /// <param name="prepaidBytes">What the connection has taken of the budget for this already; 0 if it went over to what is queued.</param>
+    /// <param name="prepaidBytes">What the connection has taken of the budget for this already; less what went over to what is queued.</param>
     /// <returns>Whether the buffer was taken; otherwise it is the caller's to use again.</returns>
     public bool Send(NativeBuffer buffer, int start, int length, ref int prepaidBytes)
     {
@@ -223,7 +227,10 @@ internal sealed class RpcOutput(RpcConnection connection, int descriptor, RpcBud
         }
 
         NativeBuffer chunk = chunks.Rent();
-        budget.Charge(connection, chunk.SizeBytes);
+        if (prepaidBytes >= chunk.SizeBytes)
+            prepaidBytes -= chunk.SizeBytes;
+        else
+            budget.Charge(connection, chunk.SizeBytes);
         rest.CopyTo(chunk.Span);
         Add(new Piece { Buffer = chunk, Length = length, ChargedBytes = chunk.SizeBytes, Chunk = true }, front);
         return false;
@@ -245,12 +252,14 @@ internal sealed class RpcOutput(RpcConnection connection, int descriptor, RpcBud
             _first = at;
         _pieces[at] = piece;
         _count++;
+        Volatile.Write(ref _heldBytes, _heldBytes + piece.ChargedBytes);
     }
 
     private void RemoveFirst()
     {
         ref Piece first = ref _pieces[_first];
         first.Buffer.Dispose();
+        Volatile.Write(ref _heldBytes, _heldBytes - first.ChargedBytes);
         budget.Give(connection, first.ChargedBytes);
         first = default;
         _first = (_first + 1) % _pieces.Length;

@@ -131,21 +131,21 @@ internal sealed class RpcRecordReader(int maxRecordBytes) : IDisposable
         return buffer;
     }
 
-    /// <summary>The length of the whole small record at the beginning of the input; -1 if there is none.</summary>
-    public int WholeLength(ReadOnlySpan<byte> input)
+    /// <summary>The length of the whole small record at the beginning of the input, between two records of the stream; -1 if there is none.</summary>
+    public static int WholeLength(ReadOnlySpan<byte> input)
     {
         int length = SmallLength(input);
         return length <= input.Length - RpcProtocol.RecordMarkBytes ? length : -1;
     }
 
     /// <summary>Whether, between two records, <see cref="Next"/> could do anything with the input before more is received.</summary>
-    public bool CanGoOn(ReadOnlySpan<byte> input) =>
+    public static bool CanGoOn(ReadOnlySpan<byte> input) =>
         input.Length >= RpcProtocol.RecordMarkBytes && SmallLength(input) <= input.Length - RpcProtocol.RecordMarkBytes;
 
     /// <summary>The length in the mark at the beginning, if that is of a small record of one fragment; else -1.</summary>
-    private int SmallLength(ReadOnlySpan<byte> input)
+    private static int SmallLength(ReadOnlySpan<byte> input)
     {
-        if (Midway || input.Length < RpcProtocol.RecordMarkBytes)
+        if (input.Length < RpcProtocol.RecordMarkBytes)
             return -1;
 
         uint mark = BinaryPrimitives.ReadUInt32BigEndian(input);

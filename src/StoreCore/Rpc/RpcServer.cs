@@ -14,6 +14,7 @@ public sealed partial class RpcServer : IDisposable
     private readonly IRpcEvents _events;
     private readonly RpcWorkerPolicy _policy;
     private readonly int _maxWorkers;
+    private readonly NativeBufferPool _segmentBuffers;
     private readonly NativeMemoryPool _segments;
     private readonly List<Listener> _listeners = [];
     private readonly int _epoll;
@@ -48,11 +49,12 @@ public sealed partial class RpcServer : IDisposable
         _stopEvent = stopEvent;
         Budget = new RpcBudget(options.BudgetBytes);
         SmallBuffers = new NativeBufferPool(Limits.RpcReceiveBytes, maxIdle: 64);
-        LargeBuffers = new NativeBufferPool(Limits.RpcBufferBytes, maxIdle: 32);
-        _segments = new NativeMemoryPool(SmallBuffers, maxIdle: 64);
+        LargeBuffers = new NativeBufferPool(Limits.RpcBufferBytes, maxIdle: 64);
+        _segmentBuffers = new NativeBufferPool(Limits.RpcSegmentBytes, maxIdle: 0);
+        _segments = new NativeMemoryPool(_segmentBuffers, maxIdle: 1024);
         InputOptions = new PipeOptions(
             _segments, PipeScheduler.Inline, PipeScheduler.Inline, pauseWriterThreshold: 0, resumeWriterThreshold: 0,
-            minimumSegmentSize: Limits.RpcReceiveBytes, useSynchronizationContext: false);
+            minimumSegmentSize: Limits.RpcSegmentBytes, useSynchronizationContext: false);
     }
 
     /// <summary>Where it listens, with the ports that were chosen.</summary>
@@ -179,6 +181,7 @@ public sealed partial class RpcServer : IDisposable
             _watch?.Join();
             CloseDescriptors();
             _segments.Dispose();
+            _segmentBuffers.Dispose();
             SmallBuffers.Dispose();
             LargeBuffers.Dispose();
             return inOrder;

@@ -19,11 +19,12 @@ public sealed record RpcServerOptions
     public int MaxCallsPerConnection { get; init; } = 32;
 
     /// <summary>
-    /// Memory in bytes for large calls and unread replies over all connections. Never exceeded; with less than 256 MiB there are fewer workers.
+    /// Memory in bytes for large calls and unread replies over all connections; with less than 256 MiB there are fewer workers. Calls that have come and cannot begin yet
+    /// are counted with it but not refused: at most <see cref="Limits.RpcReceiveBytes"/> of a connection, beyond which it is not read.
     /// </summary>
     public long BudgetBytes { get; init; } = 256L << 20;
 
-    /// <summary>A connection with more unread replies than this is not read until the client reads.</summary>
+    /// <summary>A connection whose unread replies occupy more memory than this is not read until the client reads.</summary>
     public long MaxQueuedReplyBytes { get; init; } = 8L << 20;
 
     /// <summary>A connection whose first call has not come by then is closed.</summary>

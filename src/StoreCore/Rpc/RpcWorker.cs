@@ -114,7 +114,7 @@ internal sealed class RpcWorker(RpcServer server, RpcDispatcher dispatcher, RpcW
         int next = _at;
         int end = !large && paid == 0 && policy.MayBatch(slot) ? Claim(connection, next) : next;
         ReadOnlySpan<byte> rest = _input.Span[end.._have];
-        bool more = connection.Reader.CanGoOn(rest);
+        bool more = RpcRecordReader.CanGoOn(rest);
 
         long now = server.Clock.GetTimestamp();
         connection.LastCallAt = now;
@@ -129,7 +129,7 @@ internal sealed class RpcWorker(RpcServer server, RpcDispatcher dispatcher, RpcW
         while (next < end)
         {
             now = Observe(slot, large, now);
-            int length = connection.Reader.WholeLength(_input.Span[next.._have]);
+            int length = RpcRecordReader.WholeLength(_input.Span[next.._have]);
             record = _input.Span.Slice(next + RpcProtocol.RecordMarkBytes, length);
             next += RpcProtocol.RecordMarkBytes + length;
             slot = dispatcher.SlotOf(record);
@@ -146,7 +146,7 @@ internal sealed class RpcWorker(RpcServer server, RpcDispatcher dispatcher, RpcW
     {
         for (int batch = 1; batch < MaxBatch; batch++)
         {
-            int length = connection.Reader.WholeLength(_input.Span[at.._have]);
+            int length = RpcRecordReader.WholeLength(_input.Span[at.._have]);
             if (length < 0 || !policy.MayBatch(dispatcher.SlotOf(_input.Span.Slice(at + RpcProtocol.RecordMarkBytes, length))))
                 break;
             at += RpcProtocol.RecordMarkBytes + length;

@@ -17,12 +17,12 @@ internal sealed class EchoProgram : IRpcProgram
     /// <summary>Calls of <see cref="Wait"/> that have come.</summary>
     public long Waiting => Interlocked.Read(ref _callsOfWait);
 
-    /// <summary>Allocated bytes of each thread at its first (after the warm-up) and latest call of <see cref="Measure"/>, and how many there were.</summary>
-    public long[] FirstAllocated { get; } = new long[4096];
-
-    public long[] LastAllocated { get; } = new long[4096];
-
+    /// <summary>By thread: calls of <see cref="Measure"/>, and those of them before which the thread had allocated something since the one before.</summary>
     public long[] Measured { get; } = new long[4096];
+
+    public long[] Allocating { get; } = new long[4096];
+
+    private readonly long[] _allocated = new long[4096];
 
     public List<IRpcConnection> Closed { get; } = [];
 
@@ -120,12 +120,11 @@ internal sealed class EchoProgram : IRpcProgram
 
     private RpcAcceptStatus MeasureThread(ref XdrReader arguments, ref XdrWriter results)
     {
-        const int WarmUp = 2000;
         int thread = Environment.CurrentManagedThreadId;
         long allocated = GC.GetAllocatedBytesForCurrentThread();
-        if (Measured[thread]++ < WarmUp)
-            FirstAllocated[thread] = allocated;
-        LastAllocated[thread] = allocated;
+        if (Measured[thread]++ > 0 && allocated != _allocated[thread])
+            Allocating[thread]++;
+        _allocated[thread] = allocated;
         results.Opaque(arguments.Opaque(Limits.MaxTransferBytes));
         return arguments.AtEnd ? RpcAcceptStatus.Success : RpcAcceptStatus.GarbageArguments;
     }

@@ -76,6 +76,62 @@ public sealed class RpcServerTests
     }
 
     [Fact]
+    public void Short_large_and_blocking_calls_mix_on_many_connections()
+    {
+        using var fixture = new RpcServerFixture(static options => options with { BudgetBytes = 64L << 20, MaxQueuedReplyBytes = 2 << 20 });
+        fixture.Echo.Gate.Set();
+        var failures = new List<Exception>();
+        Thread[] clients = [.. Enumerable.Range(0, 8).Select(seed => new Thread(() =>
+        {
+            try
+            {
+                Mix(fixture, seed);
+            }
+            catch (Exception e)
+            {
+                lock (failures)
+                    failures.Add(e);
+            }
+        }))];
+        Array.ForEach(clients, static client => client.Start());
+        Array.ForEach(clients, static client => client.Join());
+        Assert.Empty(failures);
+    }
+
+    private static void Mix(RpcServerFixture fixture, int seed)
+    {
+        const int Calls = 2000;
+        using RpcStream client = fixture.Connect();
+        var random = new Random(seed);
+        int[] sizes = [.. Enumerable.Range(0, Calls).Select(_ => random.Next(20) switch { 0 => random.Next(1 << 20), 1 => random.Next(40_000), _ => random.Next(300) })];
+        var sender = new Thread(() =>
+        {
+            var batch = new List<byte>();
+            for (int i = 0; i < Calls; i++)
+            {
+                uint procedure = (uint)i % 50 == 0 ? EchoProgram.Wait : EchoProgram.Echo;
+                batch.AddRange(RpcMessages.Record(RpcMessages.Call((uint)i, procedure, RpcMessages.Opaque(new byte[sizes[i]])), i % 31 == 0 ? 3000 : int.MaxValue));
+                if (batch.Count < 4000 && i < Calls - 1)
+                    continue;
+                client.Send(batch.ToArray());
+                batch.Clear();
+            }
+        });
+        sender.Start();
+        bool[] seen = new bool[Calls];
+        for (int i = 0; i < Calls; i++)
+        {
+            byte[] reply = client.Receive()!;
+            uint xid = BinaryPrimitives.ReadUInt32BigEndian(reply);
+            Assert.False(seen[xid]);
+            seen[xid] = true;
+            Assert.Equal((uint)sizes[xid], BinaryPrimitives.ReadUInt32BigEndian(reply.AsSpan(RpcProtocol.AcceptedHeadBytes)));
+        }
+
+        sender.Join();
+    }
+
+    [Fact]
     public void The_payload_of_a_large_call_lies_on_a_page()
     {
         using var fixture = new RpcServerFixture();
@@ -212,7 +268,7 @@ public sealed class RpcServerTests
                 most = Math.Max(most, fixture.Server.State().BudgetUsedBytes);
             }
 
-            Assert.InRange(most, 5L << 20, Budget);
+            Assert.InRange(most, 5L << 20, Budget + (deafClients * Limits.RpcReceiveBytes));
             if (deafClients > 3)
             {
                 Assert.Contains(fixture.Events.Closed, static closed => closed.Reason == "the client does not read its replies");
@@ -468,18 +524,9 @@ public sealed class RpcServerTests
         }
 
         sender.Join();
-        long calls = 0;
-        long allocated = 0;
-        for (int thread = 0; thread < fixture.Echo.Measured.Length; thread++)
-        {
-            calls += fixture.Echo.Measured[thread];
-            allocated += fixture.Echo.LastAllocated[thread] - fixture.Echo.FirstAllocated[thread];
-        }
-
-        Assert.Equal(rounds * depth, calls);
-
-        // One object per call would be 24 bytes each; a worker that starts late, or a table that grows, is no call's.
-        Assert.InRange(allocated, 0, calls);
+        // Pools fill, workers start, and a collection counts the rest of every thread's allocation context: all that is no call's.
+        Assert.Equal(rounds * depth, fixture.Echo.Measured.Sum());
+        Assert.InRange(fixture.Echo.Allocating.Sum(), 0, rounds * depth / 100);
     }
 }
 
