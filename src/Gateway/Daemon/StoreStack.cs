@@ -98,7 +98,7 @@ internal sealed class StoreStack : IDisposable
             DllNotFoundException => new OperatingException(
                 ExitCode.Unavailable, "the library librocksdb.so.7.8 is missing; install it with: apt-get install librocksdb7.8", error),
             KvFailedException or MetadataException or BlockStoreException => new OperatingException(
-                ExitCode.DataError, $"{place}: {OneLine(error.Message)}; nothing was changed: restore the directory from a backup, or see gatewayctl fsck --help", error),
+                ExitCode.DataError, $"{place}: {OneLine(error.Message)}; no data was changed: restore the directory from a backup, or see gatewayctl fsck --help", error),
             DiskException => new OperatingException(ExitCode.IoError, $"{place}: {OneLine(error.Message)}; look at that disk (dmesg)", error),
             UnauthorizedAccessException => new OperatingException(ExitCode.NoPermission, $"{place}: {OneLine(error.Message)}; run as root", error),
             IOException => new OperatingException(ExitCode.IoError, $"{place}: {OneLine(error.Message)}; look at that disk (dmesg)", error),

@@ -28,6 +28,9 @@ public enum BlockProblemKind
 
     /// <summary>A row points to inline data that is not there.</summary>
     MissingInline,
+
+    /// <summary>A volume file is gone, cut, or its header is damaged.</summary>
+    DamagedVolume,
 }
 
 /// <summary>Something that index and space do not agree on, in words. <see cref="Inode"/> is none where it concerns space only.</summary>
@@ -78,6 +81,8 @@ internal sealed class BlockChecker(IKvStore kv, VolumeSet volumes, ChunkReader r
         _volumes = volumes.All.ToArray();
         foreach (Volume volume in _volumes)
             _references.Add(volume.Id, new ChunkBitmap(volume.Chunks));
+        foreach (string mended in volumes.Mended)
+            Add(BlockProblemKind.DamagedVolume, InodeId.None, $"{mended}; data that lay there is lost and answers with an error: gatewayctl scrub finds all of it");
         LoadUndone(snapshot);
         CheckSegments(snapshot, onInode);
         CheckSpace(snapshot);

@@ -67,7 +67,7 @@ public sealed record BlockStoreOptions
     public int MaxRememberedFaults { get; init; } = 256;
 
     /// <summary>
-    /// Accept volumes with a damaged header or a cut end instead of refusing to open: headers are written anew and the cut is filled with a hole, so that
+    /// Accept missing volumes and ones with a damaged header or a cut end instead of refusing to open: headers are written anew and what is gone is a hole, so that
     /// only the chunks that were lost answer with an error. For offline repair only.
     /// </summary>
     public bool RepairVolumes { get; init; }

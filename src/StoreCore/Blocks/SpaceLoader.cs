@@ -13,12 +13,15 @@ internal static class SpaceLoader
         VolumeSet volumes = VolumeSet.Open(disk, options, referenced.Contains);
         try
         {
-            string[] missing = [.. referenced.Where(id => volumes.Find(id) is null).Order().Select(Volume.NameOf)];
-            if (missing.Length > 0)
+            uint[] missing = [.. referenced.Where(id => volumes.Find(id) is null).Order()];
+            if (missing.Length > 0 && !options.RepairVolumes)
             {
                 throw new BlockStoreException(
-                    $"volume {string.Join(", ", missing)} is missing, but data lies in it. Put the file back into the data directory.");
+                    $"volume {string.Join(", ", missing.Select(Volume.NameOf))} is missing, but data lies in it. Put the file back into the data directory, or run fsck --repair: what is lost will then answer with an error, all else is kept.");
             }
+
+            foreach (uint id in missing)
+                volumes.Replace(id);
 
             LoadBitmaps(kv, volumes, options);
             return volumes;

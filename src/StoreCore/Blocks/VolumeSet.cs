@@ -21,6 +21,8 @@ internal sealed class VolumeSet : IDisposable
     // By id, with gaps where a volume is missing.
     private Volume?[] _byId = [];
 
+    private readonly List<string> _mended = [];
+
     private VolumeSet(IDisk disk, BlockStoreOptions options)
     {
         _disk = disk;
@@ -29,6 +31,9 @@ internal sealed class VolumeSet : IDisposable
 
     /// <summary>In order of their ids.</summary>
     public ReadOnlySpan<Volume> All => Volatile.Read(ref _all);
+
+    /// <summary>What was wrong with volumes that <see cref="BlockStoreOptions.RepairVolumes"/> had accepted, a sentence each.</summary>
+    public IReadOnlyList<string> Mended => _mended;
 
     public Volume this[uint id] => Find(id) ?? throw new BlockStoreException($"volume {Volume.NameOf(id)} is not open");
 
@@ -77,6 +82,18 @@ internal sealed class VolumeSet : IDisposable
             _spare = null;
             return true;
         }
+    }
+
+    /// <summary>Puts an empty volume in the place of one that is gone, so that only what lay in it answers with an error. For repair, before anything is served.</summary>
+    public void Replace(uint id)
+    {
+        if (!_unfinished.Remove(id, out IDiskFile? file))
+            file = _disk.Open(Volume.NameOf(id), create: true);
+        _unfinished.Add(id, file);
+        Format(id, file);
+        _unfinished.Remove(id);
+        Add(new Volume(id, file, _options.ChunksPerVolume));
+        _mended.Add($"volume {Volume.NameOf(id)} was missing");
     }
 
     /// <summary>Makes the next volume ahead of its need, so that no write waits for the flush of its header. Exceptions as of <see cref="TryAdd"/>.</summary>
@@ -181,6 +198,7 @@ internal sealed class VolumeSet : IDisposable
         }
 
         Format(id, file);
+        _mended.Add($"volume {file.Name}: {wrong}");
         return true;
     }
 

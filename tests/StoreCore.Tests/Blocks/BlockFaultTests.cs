@@ -152,6 +152,38 @@ public sealed class BlockFaultTests
     }
 
     [Fact]
+    public void A_lost_volume_is_given_up_by_repair_which_says_so_and_keeps_the_rest()
+    {
+        using var fixture = new BlockFixture();
+        byte[] data = Bytes(4 << 20);
+        fixture.Write(Block(1), 0, data);
+        fixture.Sync();
+        fixture.Disk.Lose("vol-00000001");
+        Assert.Contains("vol-00000001 is missing", Assert.Throws<BlockStoreException>(fixture.Restart).Message, StringComparison.Ordinal);
+
+        using var repaired = BlockStore.Open(fixture.Kv, fixture.Disk, fixture.Options with { RepairVolumes = true }, fixture.Clock);
+        BlockProblem problem = Assert.Single(repaired.Repair().Problems);
+        Assert.Equal(BlockProblemKind.DamagedVolume, problem.Kind);
+        Assert.StartsWith("volume vol-00000001 was missing", problem.Description, StringComparison.Ordinal);
+
+        int lost = 0;
+        for (int chunk = 0; chunk < data.Length / Chunk; chunk++)
+        {
+            byte[] read = new byte[Chunk];
+            if (repaired.Read(Block(1), chunk * Chunk, read) == FsStatus.IoError)
+                lost++;
+            else
+                Assert.Equal(data[(chunk * Chunk)..((chunk + 1) * Chunk)], read);
+        }
+
+        Assert.InRange(lost, 1, data.Length / Chunk - 1); // the rest lay in the second volume
+        Assert.Equal(FsStatus.Ok, repaired.Write(Block(1), 0, data, WriteHint.Buffered, out _));
+        byte[] again = new byte[data.Length];
+        Assert.Equal(FsStatus.Ok, repaired.Read(Block(1), 0, again));
+        Assert.Equal(data, again);
+    }
+
+    [Fact]
     public void Missing_foreign_and_damaged_volumes_are_refused_by_name()
     {
         using var fixture = new BlockFixture();
