@@ -56,9 +56,13 @@ public sealed partial class FileSystemVfs : IVfs
 
     public FsStatus Lookup(in Caller caller, InodeId parent, ReadOnlySpan<byte> name, out InodeRecord attributes)
     {
-        if (Names.IsDot(name))
-            return GetAttributes(parent, out attributes);
         FsStatus status;
+        if (Names.IsDot(name))
+        {
+            status = GetAttributes(parent, out attributes);
+            return status == FsStatus.Ok && IsForgotten(attributes) ? FsStatus.Stale : status;
+        }
+
         if (Names.IsDotDot(name))
         {
             status = GetAttributes(parent, out attributes);
@@ -91,6 +95,26 @@ public sealed partial class FileSystemVfs : IVfs
         }
 
         return Gone(_metadata.GetInode(inode, out attributes));
+    }
+
+    public FsStatus GetAttributes(InodeId inode, uint generation, out InodeRecord attributes)
+    {
+        FsStatus status = GetAttributes(inode, out attributes);
+        if (status != FsStatus.Ok || (attributes.Generation == generation && !IsForgotten(attributes)))
+            return status;
+        attributes = default;
+        return FsStatus.Stale;
+    }
+
+    /// <summary>Without a name and not open: the reaper will take it, and nobody is to find it by its number until then.</summary>
+    private bool IsForgotten(in InodeRecord record)
+    {
+        if (record.Links > 0)
+            return false;
+        if (_inodes.Find(record.Inode) is not { } state)
+            return true;
+        lock (state)
+            return state.Opens == 0;
     }
 
     public FsStatus SetAttributes(in Caller caller, InodeId inode, in AttributeChange change, out InodeRecord attributes)

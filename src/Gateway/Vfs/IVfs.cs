@@ -115,7 +115,10 @@ public interface IVfs
 
     FsStatus GetAttributes(InodeId inode, out InodeRecord attributes);
 
-    /// <summary>By a handle that was given out long ago: <see cref="FsStatus.Stale"/> also where the number is another inode's now.</summary>
+    /// <summary>
+    /// By a handle that was given out long ago: <see cref="FsStatus.Stale"/> also where the number is another inode's now, and where the inode has lost its last name
+    /// and nobody has it open, though it may not have been reaped yet.
+    /// </summary>
     FsStatus GetAttributes(InodeId inode, uint generation, out InodeRecord attributes)
     {
         FsStatus status = GetAttributes(inode, out attributes);
