@@ -202,7 +202,7 @@ internal sealed class DataDirectory : IDisposable
         {
             throw new OperatingException(
                 ExitCode.DataError,
-                $"{file}: \"{text}\" is no format of a store (it reads \"{FormatPrefix}{FormatVersion}\"); restore the file from a backup, or name another directory");
+                $"{file}: \"{Printable(text)}\" is no format of a store (it reads \"{FormatPrefix}{FormatVersion}\"); restore the file from a backup, or name another directory");
         }
 
         if (version > FormatVersion)
@@ -240,6 +240,10 @@ internal sealed class DataDirectory : IDisposable
             throw new OperatingException(ExitCode.IoError, $"data directory {Path}: the store cannot be laid out ({error.Message}); look at that disk", error);
         }
     }
+
+    /// <summary>Whatever stands in the file, the message is one line that a terminal can show.</summary>
+    private static string Printable(string text) =>
+        string.Concat(text.Take(40).Select(c => char.IsControl(c) ? '?' : c));
 
     /// <summary>FORMAT appears whole or not at all.</summary>
     private void WriteFormat(string mark)

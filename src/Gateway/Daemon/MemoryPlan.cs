@@ -25,10 +25,29 @@ internal readonly record struct MemoryPlan(long BudgetBytes)
     /// </summary>
     public long ManagedHeapLimitBytes => 2 * (InodeCacheBytes + BlockMapBytes) + BudgetBytes / 8;
 
-    /// <summary>Tells the runtime its share. It reads its settings at start; this limit it takes later as well.</summary>
+    /// <summary>
+    /// Tells the runtime its share. It reads its settings at start; this limit it takes later as well. And keeps the C library's heap, where the key-value store lives, from growing by
+    /// fragmentation: an arena for each thread keeps what that thread has freed, and a threshold that follows the largest block freed keeps large blocks among the small ones.
+    /// </summary>
     public void Apply()
     {
+        const int Arenas = 2, MmapFromBytes = 128 << 10;
+        _ = NativeMethods.SetMallocOption(NativeMethods.M_ARENA_MAX, Arenas);
+        _ = NativeMethods.SetMallocOption(NativeMethods.M_MMAP_THRESHOLD, MmapFromBytes);
         AppContext.SetData("GCHeapHardLimit", (ulong)ManagedHeapLimitBytes);
         GC.RefreshMemoryLimit();
+    }
+
+    /// <summary>Long work (a check, a dump) reads the whole store through the key-value store and leaves much free memory in the C library's heap: gives it back.</summary>
+    public static T ThenGiveBack<T>(Func<T> work)
+    {
+        try
+        {
+            return work();
+        }
+        finally
+        {
+            _ = NativeMethods.TrimMalloc(0);
+        }
     }
 }

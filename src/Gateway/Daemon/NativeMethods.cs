@@ -31,6 +31,15 @@ internal static partial class NativeMethods
     [LibraryImport("libc", EntryPoint = "syncfs", SetLastError = true)]
     public static partial int SyncFileSystem(int descriptor);
 
+    public const int M_MMAP_THRESHOLD = -3, M_ARENA_MAX = -8;
+
+    [LibraryImport("libc", EntryPoint = "mallopt")]
+    public static partial int SetMallocOption(int option, int value);
+
+    /// <summary>Gives free memory of the C library's heap back to the kernel; 1 where there was some.</summary>
+    [LibraryImport("libc", EntryPoint = "malloc_trim")]
+    public static partial int TrimMalloc(nuint keepBytes);
+
     public const uint S_IFMT = 0xF000, S_IFSOCK = 0xC000, S_IFDIR = 0x4000;
 
     [LibraryImport("libc", EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]

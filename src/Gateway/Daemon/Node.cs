@@ -115,10 +115,10 @@ internal sealed class Node(
         ?? throw new OperatingException(ExitCode.Unavailable, "NFS is off, so there are no clients; start gatewayd with --nfs ADDRESS:PORT");
 
     public CheckReport Check(Action<WorkProgress> progress, CancellationToken cancellation) =>
-        new StoreCheck(stack, progress, cancellation, clock).Check();
+        MemoryPlan.ThenGiveBack(new StoreCheck(stack, progress, cancellation, clock).Check);
 
     public CheckReport Scrub(Action<WorkProgress> progress, CancellationToken cancellation) =>
-        new StoreScrub(stack.Blocks, progress, cancellation, clock).Run();
+        MemoryPlan.ThenGiveBack(new StoreScrub(stack.Blocks, progress, cancellation, clock).Run);
 
     public void Dump(Stream output, CancellationToken cancellation)
     {
@@ -126,11 +126,11 @@ internal sealed class Node(
         FsStatus status = stack.Vfs.SyncAll();
         if (status != FsStatus.Ok)
             throw new OperatingException(ExitCode.IoError, $"dump: the store answers {status}; look into the daemon's log");
-        MetadataDump.Write(stack.KeyValues, output, (_, _) => cancellation.ThrowIfCancellationRequested());
+        MemoryPlan.ThenGiveBack(() => MetadataDump.Write(stack.KeyValues, output, (_, _) => cancellation.ThrowIfCancellationRequested()));
     }
 
     public TreeSize MeasureTree(string path, Action<WorkProgress> progress, CancellationToken cancellation) =>
-        new TreeMeasure(stack.Vfs, progress, cancellation).Run(path, _paths.Find(path));
+        MemoryPlan.ThenGiveBack(() => new TreeMeasure(stack.Vfs, progress, cancellation).Run(path, _paths.Find(path)));
 
     private double UptimeSeconds => clock.GetElapsedTime(_started).TotalSeconds;
 
