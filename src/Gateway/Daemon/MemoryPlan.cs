@@ -38,7 +38,7 @@ internal readonly record struct MemoryPlan(long BudgetBytes)
         GC.RefreshMemoryLimit();
     }
 
-    /// <summary>Long work (a check, a dump) reads the whole store through the key-value store and leaves much free memory in the C library's heap: gives it back.</summary>
+    /// <summary>Long work (a check, a dump) reads the whole store and leaves much free memory in both heaps: gives it back, without stopping the others.</summary>
     public static T ThenGiveBack<T>(Func<T> work)
     {
         try
@@ -47,6 +47,7 @@ internal readonly record struct MemoryPlan(long BudgetBytes)
         }
         finally
         {
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: false);
             _ = NativeMethods.TrimMalloc(0);
         }
     }
