@@ -13,6 +13,9 @@ public sealed partial class FileSystemVfs
     /// <summary>A file that was synced this recently gets its small writes where one flush makes them stable.</summary>
     private static readonly TimeSpan SyncSoonWindow = TimeSpan.FromSeconds(2);
 
+    /// <summary>But only so much of them before the next sync: then the two flushes that volumes cost are shared by many writes, and the log would carry all data twice.</summary>
+    private const long SyncSoonBytes = 256 * 1024;
+
     /// <summary>relatime: an access time older than this is renewed by a read whatever the other times are (mount(8)).</summary>
     private const long AccessTimeMaxAgeSeconds = 24 * 60 * 60;
 
@@ -218,6 +221,7 @@ public sealed partial class FileSystemVfs
                 if (!dataOnly || state.SizeDirty)
                     _recorder.Request(state);
                 state.LastSyncTimestamp = _clock.GetTimestamp();
+                state.UnsyncedBytes = 0;
             }
         }
 
@@ -461,8 +465,9 @@ public sealed partial class FileSystemVfs
             if (marked != FsStatus.Ok)
                 return marked;
             state.WritesInFlight++;
+            state.UnsyncedBytes += data.Length;
             bool syncSoon = (flags & VfsWriteFlags.Stable) != 0
-                || (state.LastSyncTimestamp != 0 && _clock.GetElapsedTime(state.LastSyncTimestamp) < SyncSoonWindow);
+                || (state.LastSyncTimestamp != 0 && state.UnsyncedBytes <= SyncSoonBytes && _clock.GetElapsedTime(state.LastSyncTimestamp) < SyncSoonWindow);
             hint = syncSoon ? WriteHint.SyncSoon : WriteHint.Buffered;
         }
 

@@ -63,6 +63,9 @@ internal sealed class InodeState(InodeId inode)
     /// <summary>Clock ticks of the last fsync; 0 for never. A file that is synced will be synced again soon.</summary>
     public long LastSyncTimestamp;
 
+    /// <summary>Bytes written since the last fsync: who writes much between two of them does not wait for each write.</summary>
+    public long UnsyncedBytes;
+
     public bool Dirty => SizeDirty || TimesDirty;
 
     /// <summary>There is something for the recorder to do.</summary>
