@@ -6,7 +6,7 @@ namespace Gateway.Vfs;
 
 /// <summary>
 /// The file system: names and attributes from the metadata, data from the blocks, and what only a running gateway knows (opens, sizes not
-/// recorded yet, locks, observers). This part holds names and attributes; FileSystemVfs.Files.cs what concerns open files and their data.
+/// recorded yet, locks, observers). This part holds names and attributes; FileSystemVfs.Files.cs open files, FileSystemVfs.Data.cs what happens to their data under the locks.
 /// </summary>
 public sealed partial class FileSystemVfs : IVfs
 {
