@@ -15,6 +15,7 @@ namespace Gateway.Daemon;
 internal sealed class StoreCheck(StoreStack stack, Action<WorkProgress> progress, CancellationToken cancellation, TimeProvider clock)
 {
     private readonly List<string> _findings = [];
+    private readonly List<(InodeId Inode, long AllocatedBytes)> _orphans = [];
     private readonly long _started = clock.GetTimestamp();
     private long _findingCount, _repaired;
     private bool _repair;
@@ -64,6 +65,10 @@ internal sealed class StoreCheck(StoreStack stack, Action<WorkProgress> progress
         using var merge = new Merge(this, new SnapshotReader(stack.KeyValues, snapshot).Inodes(InodeId.None));
         BlockCheckReport report = _repair ? stack.Blocks.Repair(merge.Next) : stack.Blocks.Check(merge.Next);
         merge.Finish();
+
+        // Not earlier: the repair of the blocks works on the moment at which it began.
+        foreach ((InodeId inode, long allocatedBytes) in _orphans)
+            MendOrphan(inode, allocatedBytes);
         foreach (BlockProblem problem in report.Problems)
             Find(problem.Description, mended: _repair);
         long more = report.ProblemCount - report.Problems.Count;
@@ -112,12 +117,12 @@ internal sealed class StoreCheck(StoreStack stack, Action<WorkProgress> progress
         if (!quiet)
             return;
         if (!exists && allocatedBytes > 0)
-            FindOrphan(inode, allocatedBytes);
+            _orphans.Add((inode, allocatedBytes));
         else if (exists && (allocatedBytes != after.AllocatedBytes || endOfData > after.SizeBytes))
             FindDifference(after, allocatedBytes, endOfData);
     }
 
-    private void FindOrphan(InodeId inode, long allocatedBytes)
+    private void MendOrphan(InodeId inode, long allocatedBytes)
     {
         bool mended = _repair && stack.Blocks.Truncate(inode, 0, out _) == FsStatus.Ok;
         Find($"{allocatedBytes} bytes in blocks belong to inode {inode}, which does not exist", mended);

@@ -301,17 +301,19 @@ internal sealed class BlockIndex(IKvStore kv, VolumeSet volumes, BlockStoreOptio
             window.Undo.Clear();
         }
 
-        FoldSpace();
+        FoldSpace(all: false);
     }
 
-    /// <summary>Brings the space table's change rows into the groups' rows where many have gathered. Needs no flush: both say the same.</summary>
-    private void FoldSpace()
+    /// <summary>
+    /// Brings the space table's change rows into the groups' rows: where many have gathered, or <paramref name="all"/> of them. Needs no flush: both say the same.
+    /// </summary>
+    public void FoldSpace(bool all)
     {
         while (true)
         {
             lock (_commit)
             {
-                if (!_space.NeedsFold)
+                if (all ? !_space.HasRows : !_space.NeedsFold)
                     return;
 
                 _finishBatch.Clear();

@@ -36,11 +36,13 @@ public sealed partial class BlockStore
 
     /// <summary>
     /// As <see cref="Check"/>, and sets right what disagrees: space bitmaps follow the rows, orphaned inline data goes, chunks whose data is gone answer with an
-    /// error from then on. No other call may be running.
+    /// error from then on. No other call may be running, also none from <paramref name="onInode"/> that changes something.
     /// </summary>
     /// <exception cref="KvFailedException">The key-value store failed.</exception>
     public BlockCheckReport Repair(Action<InodeUsage>? onInode = null, int maxProblems = 1000)
     {
+        // Change rows of the space table would hide the rows that the repair writes.
+        _index.FoldSpace(all: true);
         BlockCheckReport report = new BlockChecker(_kv, _volumes, _reader, repair: true, maxProblems).Run(onInode);
         _kv.Sync();
         _allocator.Reset();

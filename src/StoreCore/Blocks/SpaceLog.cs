@@ -18,6 +18,9 @@ internal sealed class SpaceLog(int foldRows, int foldStepGroups)
     private ulong _foldEnd;
     private int _folded;
 
+    /// <summary>There are change rows.</summary>
+    public bool HasRows => _next != _first;
+
     public bool NeedsFold => _folding.Count > 0 || _next - _first >= (ulong)foldRows;
 
     /// <summary>A bit of the group has changed in memory.</summary>

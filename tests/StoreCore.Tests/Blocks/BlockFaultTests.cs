@@ -211,6 +211,27 @@ public sealed class BlockFaultTests
     }
 
     [Fact]
+    public void A_repair_is_not_hidden_by_changes_that_came_before_it()
+    {
+        using var fixture = new BlockFixture();
+        byte[] data = Bytes(16 * Chunk);
+        fixture.Write(Block(1), 0, data);
+        fixture.Sync();
+        fixture.Restart();
+        var batch = new KvBatch();
+        batch.Delete(KvTable.Space, [0, 0, 0, 1, 0, 0, 0, 0]);
+        fixture.Kv.Write(batch);
+        fixture.Restart();
+
+        // In the same group: its change row has the chunks of inode 1 as free.
+        fixture.Write(Block(2), 16 * Chunk, data);
+        fixture.Sync();
+        fixture.Store.Repair();
+        fixture.Restart();
+        fixture.AssertClean();
+    }
+
+    [Fact]
     public void Check_finds_every_disagreement_and_repair_mends_it()
     {
         using var fixture = new BlockFixture();
