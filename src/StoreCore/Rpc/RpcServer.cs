@@ -200,6 +200,10 @@ public sealed partial class RpcServer : IDisposable
     /// <summary>The last reference to a connection is gone.</summary>
     internal void Forget(RpcConnection connection)
     {
+        // Reported before it is counted out, so that whoever sees it gone (Stop, a test) knows that its end has been dealt with.
+        _dispatcher.ConnectionClosed(connection);
+        _events.ConnectionClosed(connection, connection.Reason);
+
         lock (_tableLock)
         {
             _table[connection.Index] = null;
@@ -211,8 +215,5 @@ public sealed partial class RpcServer : IDisposable
             _endedReceivedBytes += connection.ReceivedBytes;
             _endedSentBytes += connection.Output.SentBytes;
         }
-
-        _dispatcher.ConnectionClosed(connection);
-        _events.ConnectionClosed(connection, connection.Reason);
     }
 }

@@ -421,6 +421,7 @@ public sealed class RpcServerTests
         other.ReceiveXid();
         Assert.Equal(1, fixture.Server.CloseConnections(connection => connection.Peer.Port == one.Port, "evicted", reset: true));
         Assert.Null(one.Receive());
+        Until(() => fixture.Server.State().Connections == 1, "it is gone"); // the client learns it first
         Assert.Equal("evicted", fixture.Events.ReasonOf(1));
         other.Call(2, 0);
         Assert.Equal(2u, other.ReceiveXid());
