@@ -72,8 +72,9 @@ internal sealed partial class Nfs3Program(NfsContext context) : IRpcProgram
             case ReplyLookup.InProgress:
                 return RpcAcceptStatus.Drop;
             case ReplyLookup.Answered:
+                // Perhaps the first answer still waits to be true; this one waits as well.
                 results.Fixed(answer);
-                return RpcAcceptStatus.Success;
+                return RpcAcceptStatus.SuccessOnceStable;
         }
 
         bool isKept = false;
@@ -84,7 +85,7 @@ internal sealed partial class Nfs3Program(NfsContext context) : IRpcProgram
             RpcAcceptStatus status = Carry(operation, call, ref arguments, ref results, out Nfs3Status result);
 
             // What was not tried is tried again.
-            isKept = status == RpcAcceptStatus.Success && !results.Overflow && result != Nfs3Status.Jukebox;
+            isKept = status is RpcAcceptStatus.Success or RpcAcceptStatus.SuccessOnceStable && !results.Overflow && result != Nfs3Status.Jukebox;
             return status;
         }
         finally
@@ -104,8 +105,14 @@ internal sealed partial class Nfs3Program(NfsContext context) : IRpcProgram
             ? (Nfs3Status)BinaryPrimitives.ReadUInt32BigEndian(results.Written[start..])
             : Nfs3Status.ServerFault;
         client.Count(operation.Procedure, result, context.Clock.GetElapsedTime(began), context.Clock);
-        return Now.IsUnanswered ? RpcAcceptStatus.Drop : status;
+        return status == RpcAcceptStatus.Success && Now.IsPromise ? RpcAcceptStatus.SuccessOnceStable : status;
     }
+
+    /// <summary>
+    /// Changes of names and attributes are made stable, and only then answered. Where they were made and cannot be made stable, nothing is answered: the store
+    /// has stopped, and the client asks whoever serves next, with the same xid.
+    /// </summary>
+    public bool Settle(IRpcConnection connection, int calls) => context.Settle(connection, calls);
 
     public void ConnectionClosed(IRpcConnection connection) => context.Clients.ConnectionClosed(connection);
 
@@ -139,16 +146,10 @@ internal sealed partial class Nfs3Program(NfsContext context) : IRpcProgram
     private Caller CallerOf(in RpcCall call, in Target target) =>
         NfsSquash.Apply(call, target.Options, context.Groups, Now.Request);
 
-    /// <summary>
-    /// A change of names or attributes is stable before it is answered, unless the export says async. Where it was made and cannot be made stable, nothing
-    /// is answered: the store has stopped, and the client asks whoever serves next, with the same xid.
-    /// </summary>
-    private Nfs3Status Finish(FsStatus status, in Target target)
+    /// <summary>A change of names or attributes is to be stable before it is answered, unless the export says async.</summary>
+    private static Nfs3Status Finish(FsStatus status, in Target target)
     {
-        if (status != FsStatus.Ok || target.Options.Async)
-            return Nfs3StatusMap.From(status);
-        status = _vfs.SyncNames();
-        Now.IsUnanswered = status != FsStatus.Ok;
+        Now.IsPromise |= status == FsStatus.Ok && !target.Options.Async;
         return Nfs3StatusMap.From(status);
     }
 
@@ -225,13 +226,13 @@ internal sealed partial class Nfs3Program(NfsContext context) : IRpcProgram
         /// <summary>Of a retransmission: what was done the first time.</summary>
         public RequestAnswer? Done { get; private set; }
 
-        /// <summary>The call is not answered.</summary>
-        public bool IsUnanswered { get; set; }
+        /// <summary>The answer says that something is stable.</summary>
+        public bool IsPromise { get; set; }
 
         public void Begin(RequestId id, RequestAnswer? done)
         {
             Request.Begin(id);
-            (Done, IsUnanswered) = (done, false);
+            (Done, IsPromise) = (done, false);
         }
     }
 }

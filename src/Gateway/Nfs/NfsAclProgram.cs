@@ -115,15 +115,14 @@ internal sealed class NfsAclProgram(NfsContext context) : IRpcProgram
             status = Change(caller, target.Inode, "system.posix_acl_access"u8, access[..accessBytes]);
         if (status == Nfs3Status.Ok && (mask & MaskDefault) != 0 && record.IsDirectory)
             status = Change(caller, target.Inode, "system.posix_acl_default"u8, inherited[..inheritedBytes]);
-        if (status == Nfs3Status.Ok && !options.Async)
-            status = Nfs3StatusMap.From(context.Vfs.SyncNames());
-
         if (record.Inode != InodeId.None && context.Vfs.GetAttributes(record.Inode, out record) != FsStatus.Ok)
             record = default;
         results.U32((uint)status);
         WriteAttributes(ref results, record);
-        return RpcAcceptStatus.Success;
+        return status == Nfs3Status.Ok && !options.Async ? RpcAcceptStatus.SuccessOnceStable : RpcAcceptStatus.Success;
     }
+
+    public bool Settle(IRpcConnection connection, int calls) => context.Settle(connection, calls);
 
     private Nfs3Status Read(InodeId inode, ReadOnlySpan<byte> name, Span<byte> acl, out int lengthBytes)
     {

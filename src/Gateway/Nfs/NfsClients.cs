@@ -48,6 +48,9 @@ internal sealed class NfsClient(ClientAddress address)
         Volatile.Write(ref _lastError, ((long)procedure << 32) | (uint)status);
     }
 
+    /// <param name="elapsed">That calls took to become stable, all together, beside what was counted when they had been carried out.</param>
+    public void CountSettling(TimeSpan elapsed) => Interlocked.Add(ref _elapsedTicks, elapsed.Ticks);
+
     public void CountRead(int bytes) => Interlocked.Add(ref _readBytes, bytes);
 
     public void CountWritten(int bytes) => Interlocked.Add(ref _writtenBytes, bytes);

@@ -54,4 +54,13 @@ internal sealed class NfsContext
         FsStatus status = Vfs.GetAttributes(handle.Inode, handle.Generation, out attributes);
         return Nfs3StatusMap.From(status == FsStatus.NotFound ? FsStatus.Stale : status);
     }
+
+    /// <summary>Makes the changes stable that a client's calls have made; they have taken as long as that took.</summary>
+    public bool Settle(IRpcConnection connection, int calls)
+    {
+        long began = Clock.GetTimestamp();
+        FsStatus status = Vfs.SyncNames();
+        Clients.Of(connection).CountSettling(calls * Clock.GetElapsedTime(began));
+        return status == FsStatus.Ok;
+    }
 }

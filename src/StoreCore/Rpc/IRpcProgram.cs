@@ -32,6 +32,15 @@ public interface IRpcProgram
     /// is a defect: logged, counted, answered as <see cref="RpcAcceptStatus.SystemError"/>.</returns>
     RpcAcceptStatus Call(in RpcCall call, ref XdrReader arguments, ref XdrWriter results);
 
+    /// <summary>
+    /// Makes stable whatever calls have done that ended before with <see cref="RpcAcceptStatus.SuccessOnceStable"/>, so that their replies may go: once for
+    /// several, since one flush of a disk serves all. Any thread, many at once; may block.
+    /// </summary>
+    /// <param name="connection">Whose calls they were.</param>
+    /// <param name="calls">How many.</param>
+    /// <returns>False: it cannot be made stable. None of them is answered, the connection is closed; whoever serves next is asked again.</returns>
+    bool Settle(IRpcConnection connection, int calls) => true;
+
     /// <summary>A connection has ended; no call of it is in progress any more.</summary>
     void ConnectionClosed(IRpcConnection connection)
     {

@@ -100,6 +100,9 @@ internal sealed class RpcConnection : IRpcConnection, IRpcBudgetWaiter
 
     public long RecordBeganAt { get; set; }
 
+    /// <summary>Whether a whole call is in what was kept, for whoever passes the turn.</summary>
+    public bool HasMore { get; set; }
+
     /// <summary>The last thing that went wrong with a call; written by any worker.</summary>
     public RpcFault? LastFault { get; set; }
 
@@ -146,19 +149,12 @@ internal sealed class RpcConnection : IRpcConnection, IRpcBudgetWaiter
 
     /// <summary>Gives the turn to the next worker, to none while there is nothing to read, or parks it. Nothing of the turn's may be touched after.</summary>
     /// <param name="more">A whole call is in what was kept.</param>
-    /// <returns>Whether it is in the queue now.</returns>
-    public bool PassTurn(bool more)
+    public void PassTurn(bool more)
     {
         if (!MayRead())
-        {
             Park();
-            return false;
-        }
-
-        if (!more && Drained && TryIdle())
-            return false;
-        _server.Ready.Enqueue(this);
-        return true;
+        else if (more || !Drained || !TryIdle())
+            _server.Ready.Enqueue(this);
     }
 
     /// <summary>Has the turn wait until <see cref="MayRead"/>.</summary>

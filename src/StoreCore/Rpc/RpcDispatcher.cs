@@ -8,6 +8,9 @@ public enum RpcOutcome
     /// <summary>The reply is to be sent.</summary>
     Reply,
 
+    /// <summary>The reply is to be sent once <see cref="RpcDispatcher.Settle"/> has said so.</summary>
+    ReplyOnceStable,
+
     /// <summary>There is no reply.</summary>
     None,
 
@@ -71,20 +74,57 @@ public sealed class RpcDispatcher
         return lane;
     }
 
-    /// <summary>Handles one record.</summary>
+    /// <summary>Handles one record to its end: what its reply says is so when this returns.</summary>
     /// <param name="record">A whole message, without record marks.</param>
     /// <param name="reply">At least <see cref="MinReplyBytes"/>; must have room for the largest reply of any program.</param>
     /// <param name="length">Bytes of the reply; 0 unless there is one.</param>
+    /// <returns>Never <see cref="RpcOutcome.ReplyOnceStable"/>.</returns>
     public RpcOutcome Dispatch(RpcLane lane, IRpcConnection connection, ReadOnlySpan<byte> record, Span<byte> reply, out int length)
+    {
+        RpcOutcome outcome = DispatchUnsettled(lane, connection, record, reply, out length);
+        if (outcome != RpcOutcome.ReplyOnceStable)
+            return outcome;
+        if (Settle(lane))
+            return RpcOutcome.Reply;
+        length = 0;
+        return RpcOutcome.None;
+    }
+
+    /// <summary>
+    /// Handles one record; where its reply promises that something is stable, that is still to be seen to, for several records at once:
+    /// <see cref="Settle"/> before any of their replies goes, and after at most <see cref="RpcLane.MaxUnsettled"/> of them.
+    /// </summary>
+    internal RpcOutcome DispatchUnsettled(RpcLane lane, IRpcConnection connection, ReadOnlySpan<byte> record, Span<byte> reply, out int length)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(reply.Length, MinReplyBytes);
         lane.BeginRecord();
         var call = new XdrReader(record);
         var results = new XdrWriter(reply);
         RpcOutcome outcome = Answer(lane, connection, record, ref call, ref results);
-        length = outcome == RpcOutcome.Reply ? results.Position : 0;
-        lane.EndRecord();
+        length = outcome is RpcOutcome.Reply or RpcOutcome.ReplyOnceStable ? results.Position : 0;
+        if (outcome != RpcOutcome.ReplyOnceStable)
+            lane.EndRecord();
         return outcome;
+    }
+
+    /// <summary>Has the programs make stable what the lane's unsettled calls have done.</summary>
+    /// <returns>False: their replies must not go.</returns>
+    internal bool Settle(RpcLane lane)
+    {
+        (IRpcProgram program, IRpcConnection connection, int calls) = lane.BeginSettling();
+        bool isStable = false;
+        try
+        {
+            isStable = program.Settle(connection, calls);
+        }
+        catch (Exception fault)
+        {
+            lane.CountFault(RpcFault.Defect);
+            _events.Defect(program, program.HighestVersion, RpcProtocol.NullProcedure, fault);
+        }
+
+        lane.EndSettling(failed: !isStable);
+        return isStable;
     }
 
     /// <summary>
@@ -202,6 +242,12 @@ public sealed class RpcDispatcher
         int slot = index * SlotsPerProgram + (int)Math.Min(procedure, SlotsPerProgram - 1);
         long started = lane.Begin(slot, xid, connection);
         RpcAcceptStatus status = Carry(lane, found, in request, ref call, ref results);
+        if (status == RpcAcceptStatus.SuccessOnceStable)
+        {
+            lane.Unsettle(slot, started, xid, connection, record.Length, results.Position);
+            return RpcOutcome.ReplyOnceStable;
+        }
+
         if (status != RpcAcceptStatus.Success)
         {
             results.Rewind(resultsAt);
@@ -267,14 +313,14 @@ public sealed class RpcDispatcher
             RpcAcceptStatus status = program.Call(in call, ref arguments, ref results);
             switch (status)
             {
-                case RpcAcceptStatus.Success when arguments.Malformed:
+                case RpcAcceptStatus.Success or RpcAcceptStatus.SuccessOnceStable when arguments.Malformed:
                     defect = new InvalidOperationException("malformed arguments were accepted");
                     break;
-                case RpcAcceptStatus.Success when results.Overflow:
+                case RpcAcceptStatus.Success or RpcAcceptStatus.SuccessOnceStable when results.Overflow:
                     defect = new InvalidOperationException($"the results do not fit: {results.Position} bytes written, {results.Free} free");
                     break;
                 case RpcAcceptStatus.Success or RpcAcceptStatus.ProcedureUnavailable or RpcAcceptStatus.GarbageArguments
-                    or RpcAcceptStatus.SystemError or RpcAcceptStatus.Drop or RpcAcceptStatus.AuthTooWeak:
+                    or RpcAcceptStatus.SystemError or RpcAcceptStatus.Drop or RpcAcceptStatus.AuthTooWeak or RpcAcceptStatus.SuccessOnceStable:
                     return status;
                 default:
                     defect = new InvalidOperationException($"{(int)status} is no status that a program may return");

@@ -39,6 +39,9 @@ public sealed class RpcLane
 
     internal const int Faults = (int)RpcFault.Defect + 1;
 
+    /// <summary>Calls at most whose replies wait together until what they did is stable.</summary>
+    internal const int MaxUnsettled = 64;
+
     private readonly RpcDispatcher _dispatcher;
     private readonly long[] _counts;
     private readonly long[] _failed;
@@ -48,6 +51,7 @@ public sealed class RpcLane
     private readonly long[] _histogram;
     private readonly long[] _faults = new long[Faults];
     private readonly double _microsecondsPerTick;
+    private readonly Unsettled[] _unsettled = new Unsettled[MaxUnsettled];
 
     // The call in progress. _started is written last and cleared first, so that a reader that finds it unchanged saw one call.
     private long _started;
@@ -56,6 +60,7 @@ public sealed class RpcLane
     private IRpcConnection? _connection;
     private long _begun;
     private long _ended;
+    private int _unsettledCalls;
 
     internal RpcLane(RpcDispatcher dispatcher, TimeProvider clock)
     {
@@ -127,9 +132,55 @@ public sealed class RpcLane
 
     internal void End(int slot, long started, bool failed, int bytesIn, int bytesOut)
     {
-        long ticks = Clock.GetTimestamp() - started;
         Volatile.Write(ref _started, 0);
         _connection = null;
+        Count(slot, Clock.GetTimestamp() - started, failed, bytesIn, bytesOut);
+    }
+
+    /// <summary>Calls that have been carried out and whose end is that what they did is stable.</summary>
+    internal int UnsettledCalls => _unsettledCalls;
+
+    /// <summary>Whether a call of this kind may join those that are unsettled: one program, one connection.</summary>
+    internal bool MayJoin(int slot, IRpcConnection connection) =>
+        _unsettledCalls == 0
+        || (_unsettledCalls < MaxUnsettled && slot / RpcDispatcher.SlotsPerProgram == _unsettled[0].Slot / RpcDispatcher.SlotsPerProgram
+            && ReferenceEquals(_unsettled[0].Connection, connection));
+
+    /// <summary>The call in progress has been carried out, and is in progress until it is settled.</summary>
+    internal void Unsettle(int slot, long started, uint xid, IRpcConnection connection, int bytesIn, int bytesOut)
+    {
+        if (!MayJoin(slot, connection))
+            throw new InvalidOperationException("those before are to be settled first");
+        Volatile.Write(ref _started, 0);
+        _connection = null;
+        _unsettled[_unsettledCalls++] = new Unsettled(slot, started, xid, connection, bytesIn, bytesOut);
+    }
+
+    /// <summary>The oldest unsettled call stands for all as the one in progress.</summary>
+    internal (IRpcProgram Program, IRpcConnection Connection, int Calls) BeginSettling()
+    {
+        Unsettled oldest = _unsettled[0];
+        _slot = oldest.Slot;
+        _xid = oldest.Xid;
+        _connection = oldest.Connection;
+        Volatile.Write(ref _started, oldest.Started);
+        return (_dispatcher.OfSlot(oldest.Slot).Program, oldest.Connection, _unsettledCalls);
+    }
+
+    internal void EndSettling(bool failed)
+    {
+        Volatile.Write(ref _started, 0);
+        _connection = null;
+        long now = Clock.GetTimestamp();
+        foreach (Unsettled call in _unsettled.AsSpan(0, _unsettledCalls))
+            Count(call.Slot, now - call.Started, failed, call.BytesIn, call.BytesOut);
+        Volatile.Write(ref _ended, _ended + _unsettledCalls);
+        _unsettled.AsSpan(0, _unsettledCalls).Clear();
+        _unsettledCalls = 0;
+    }
+
+    private void Count(int slot, long ticks, bool failed, int bytesIn, int bytesOut)
+    {
         _counts[slot]++;
         _ticks[slot] += ticks;
         _bytesIn[slot] += bytesIn;
@@ -157,4 +208,6 @@ public sealed class RpcLane
         (IRpcProgram program, uint procedure) = _dispatcher.OfSlot(slot);
         return new RpcLiveCall(program, procedure, xid, connection, Clock.GetElapsedTime(started));
     }
+
+    private readonly record struct Unsettled(int Slot, long Started, uint Xid, IRpcConnection Connection, int BytesIn, int BytesOut);
 }

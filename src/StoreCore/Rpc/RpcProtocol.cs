@@ -62,7 +62,7 @@ public enum RpcAuthStatus : uint
 }
 
 /// <summary>
-/// What became of a call: accept_stat of RFC 5531 §9 for those that go out as such, and two answers that a program has besides.
+/// What became of a call: accept_stat of RFC 5531 §9 for those that go out as such, and three answers that a program has besides.
 /// </summary>
 public enum RpcAcceptStatus
 {
@@ -89,4 +89,7 @@ public enum RpcAcceptStatus
 
     /// <summary>Denied with AUTH_TOOWEAK: the procedure, or the export, asks for a better flavor than the call has.</summary>
     AuthTooWeak = -2,
+
+    /// <summary>As <see cref="Success"/>, but the reply promises that what was done is stable: it may go only after <see cref="IRpcProgram.Settle"/>.</summary>
+    SuccessOnceStable = -3,
 }

@@ -5,11 +5,12 @@ namespace StoreCore.Rpc;
 public sealed partial class RpcServer
 {
     /// <summary>Events taken from epoll at once.</summary>
-    private const int EventsAtOnce = 64;
+    internal const int EventsAtOnce = 64;
 
     private readonly object _gate = new(); // only parked workers wait on it
     private readonly AutoResetEvent _watchWake = new(false);
     private Thread? _watch;
+    private RpcWorker[] _all = []; // changed under _gate
     private int _parkedWorkers; // under _gate, as the next
     private int _permits; // 0 or 1: a parked worker was woken and has not noticed
     private int _starting;
@@ -27,6 +28,21 @@ public sealed partial class RpcServer
             WakeWorker();
         if (_watchAsleep)
             WakeWatch();
+    }
+
+    /// <summary>A worker is about to wait for the disk: others are woken if there is something for them, or if it takes long.</summary>
+    internal void BeforeSettling(RpcWorker worker)
+    {
+        if (Volatile.Read(ref _seekers) > 0 && Ready.Count == 0)
+            return;
+        if (Ready.Count == 0 && Interlocked.CompareExchange(ref _leader, 1, 0) == 0)
+        {
+            Take(worker.Events, LibC.Wait(_epoll, worker.Events, 0));
+            Volatile.Write(ref _leader, 0);
+        }
+
+        if (Ready.Count > 0 || _policy.SettlesLong)
+            WakeWorker();
     }
 
     internal void CallHandled() => Interlocked.Increment(ref _handled);
@@ -87,10 +103,13 @@ public sealed partial class RpcServer
         try
         {
             using var worker = new RpcWorker(this, _dispatcher, _policy);
-            byte[] events = new byte[16 * EventsAtOnce];
             lock (_gate)
+            {
                 _starting--;
-            while (Seek(worker, events) is { } connection)
+                _all = [.. _all, worker];
+            }
+
+            while (Seek(worker) is { } connection)
             {
                 Interlocked.Increment(ref _busy);
                 worker.Turn(connection);
@@ -109,7 +128,7 @@ public sealed partial class RpcServer
     }
 
     /// <summary>The next connection to be served; null: the server has stopped.</summary>
-    private RpcConnection? Seek(RpcWorker worker, byte[] events)
+    private RpcConnection? Seek(RpcWorker worker)
     {
         Interlocked.Increment(ref _seekers);
         RpcConnection? found;
@@ -119,7 +138,7 @@ public sealed partial class RpcServer
             bool leads = Interlocked.CompareExchange(ref _leader, 1, 0) == 0;
             if (leads)
             {
-                Lead(events);
+                Lead(worker.Events);
                 Volatile.Write(ref _leader, 0);
             }
 
@@ -159,6 +178,14 @@ public sealed partial class RpcServer
         int count = Ready.Count > 0 ? LibC.Wait(_epoll, events, 0) : Poll(events, began);
         if (count == 0 && Ready.Count == 0 && !_stopped)
             count = LibC.Wait(_epoll, events, -1);
+        if (count > 0)
+            _policy.Waited(Clock.GetTimestamp() - began);
+        Take(events, count);
+    }
+
+    /// <summary>Queues what epoll has found.</summary>
+    private void Take(byte[] events, int count)
+    {
         if (count < 0)
         {
             if (count != -LibC.EINTR)
@@ -166,8 +193,6 @@ public sealed partial class RpcServer
             return;
         }
 
-        if (count > 0)
-            _policy.Waited(Clock.GetTimestamp() - began);
         for (int i = 0; i < count; i++)
         {
             (uint what, ulong data) = LibC.EventAt(events, i);
@@ -183,7 +208,7 @@ public sealed partial class RpcServer
     /// <summary>Asks again and again for as long as the policy allows; 0 where nothing came.</summary>
     private int Poll(byte[] events, long now)
     {
-        long ticks = _policy.PollTicks(now);
+        long ticks = _policy.PollTicks(now, Volatile.Read(ref _busy));
         if (ticks == 0)
             return 0;
 
@@ -225,6 +250,12 @@ public sealed partial class RpcServer
             }
 
             long handled = Volatile.Read(ref _handled);
+            foreach (RpcWorker worker in _all)
+            {
+                if (worker.PassOverdueTurn())
+                    WakeWorker();
+            }
+
             bool nobodySeeks = Volatile.Read(ref _seekers) == 0 || Ready.Count > 0;
             if (nobodySeeks && handled == before)
                 WakeWorker();

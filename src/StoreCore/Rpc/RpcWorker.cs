@@ -22,9 +22,16 @@ internal sealed class RpcWorker(RpcServer server, RpcDispatcher dispatcher, RpcW
     private NativeBuffer? _reply;
     private int _replyBytes;
 
+    // A turn that is kept through a wait for the disk, and what the watch saw of it.
+    private RpcConnection? _kept;
+    private RpcConnection? _keptBefore;
+
     // The turn in progress.
     private int _at;
     private int _have;
+
+    /// <summary>Room for what epoll finds.</summary>
+    public byte[] Events { get; } = new byte[16 * RpcServer.EventsAtOnce];
 
     private NativeBuffer Reply => _reply ??= server.LargeBuffers.Rent();
 
@@ -105,7 +112,7 @@ internal sealed class RpcWorker(RpcServer server, RpcDispatcher dispatcher, RpcW
 
     /// <summary>
     /// Handles a call, and short ones that have come together with it: gives the turn back first, so that others can go on whatever these take; sends
-    /// their replies together.
+    /// their replies together. Only through a short wait for the disk is the turn kept: what comes meanwhile is then taken together, and waits together.
     /// </summary>
     /// <param name="record">If it is small, it lies directly before what is not used of the input.</param>
     private void Handle(RpcConnection connection, ReadOnlySpan<byte> record, bool large, int paid)
@@ -122,7 +129,10 @@ internal sealed class RpcWorker(RpcServer server, RpcDispatcher dispatcher, RpcW
         connection.Calls++;
         connection.KeepInput(rest);
         connection.BeginCall();
-        connection.PassTurn(more);
+        if (!large && policy.KeepsTurn(slot))
+            KeepTurn(connection, more);
+        else
+            connection.PassTurn(more);
         server.BeforeCall(slot, large);
 
         Call(connection, record, slot, ref paid);
@@ -136,9 +146,45 @@ internal sealed class RpcWorker(RpcServer server, RpcDispatcher dispatcher, RpcW
             Call(connection, record, slot, ref paid);
         }
 
-        Flush(connection, ref paid);
-        Observe(slot, large, now);
+        // What settling takes is expected of all calls that are settled, not of this one.
+        if (_lane.UnsettledCalls > 0)
+        {
+            Observe(slot, large, now);
+            Flush(connection, ref paid);
+        }
+        else
+        {
+            Flush(connection, ref paid);
+            Observe(slot, large, now);
+        }
+
         connection.EndCall();
+        PassKeptTurn();
+    }
+
+    private void KeepTurn(RpcConnection connection, bool more)
+    {
+        connection.HasMore = more;
+        Volatile.Write(ref _kept, connection);
+    }
+
+    /// <summary>The worker, or the watch if the wait has turned out long: whoever takes the kept turn passes it.</summary>
+    private bool PassKeptTurn()
+    {
+        if (Volatile.Read(ref _kept) is null || Interlocked.Exchange(ref _kept, null) is not { } connection)
+            return false;
+        connection.PassTurn(connection.HasMore);
+        return true;
+    }
+
+    /// <summary>The watch's tick: a turn that was kept at the tick before already is kept no more.</summary>
+    /// <returns>Whether somebody is to be woken for it.</returns>
+    public bool PassOverdueTurn()
+    {
+        RpcConnection? kept = Volatile.Read(ref _kept);
+        bool isOverdue = kept is not null && ReferenceEquals(kept, _keptBefore);
+        _keptBefore = isOverdue ? null : kept;
+        return isOverdue && PassKeptTurn();
     }
 
     /// <summary>The end of those short calls that have come whole, from <paramref name="at"/> on.</summary>
@@ -168,16 +214,19 @@ internal sealed class RpcWorker(RpcServer server, RpcDispatcher dispatcher, RpcW
     private void Call(RpcConnection connection, ReadOnlySpan<byte> record, int slot, ref int paid)
     {
         // A call that has turned out long may again: nobody's reply waits for it.
-        if (_replyBytes >= Limits.RpcBatchBytes || (_replyBytes > 0 && !policy.MayBatch(slot)))
+        if (_replyBytes >= Limits.RpcBatchBytes || (_replyBytes > 0 && !(policy.MayBatch(slot) && _lane.MayJoin(slot, connection))))
             Flush(connection, ref paid);
         int at = ReplyStart + _replyBytes;
-        RpcOutcome outcome = dispatcher.Dispatch(
+        RpcOutcome outcome = dispatcher.DispatchUnsettled(
             _lane, connection, record, Reply.Span.Slice(at + RpcProtocol.RecordMarkBytes, Limits.RpcMaxRecordBytes), out int length);
         server.CallHandled();
         if (_lane.LastFault is { } fault)
             connection.LastFault = fault;
         switch (outcome)
         {
+            case RpcOutcome.ReplyOnceStable:
+                policy.IsSettled(slot);
+                goto case RpcOutcome.Reply;
             case RpcOutcome.Reply:
                 BinaryPrimitives.WriteUInt32BigEndian(Reply.Span[at..], RpcProtocol.LastFragment | (uint)length);
                 _replyBytes += RpcProtocol.RecordMarkBytes + length;
@@ -192,11 +241,27 @@ internal sealed class RpcWorker(RpcServer server, RpcDispatcher dispatcher, RpcW
     /// <summary>Sends the replies that were built, and gives back what of the budget was taken for them and not used.</summary>
     private void Flush(RpcConnection connection, ref int paid)
     {
+        if (_lane.UnsettledCalls > 0 && !Settle())
+        {
+            connection.Close("what its calls did could not be made stable");
+            _replyBytes = 0;
+        }
+
         if (_replyBytes > 0 && connection.Output.Send(Reply, ReplyStart, _replyBytes, ref paid))
             _reply = null;
         _replyBytes = 0;
         GiveBack(connection, paid);
         paid = 0;
+    }
+
+    /// <summary>Waits until what the calls did whose replies are there is stable, having seen to it that others do not wait for that.</summary>
+    private bool Settle()
+    {
+        server.BeforeSettling(this);
+        long began = server.Clock.GetTimestamp();
+        bool isStable = dispatcher.Settle(_lane);
+        policy.Settled(server.Clock.GetTimestamp() - began);
+        return isStable;
     }
 
     private void GiveBack(RpcConnection connection, int paid)

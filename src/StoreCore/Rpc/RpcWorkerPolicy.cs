@@ -4,7 +4,8 @@ namespace StoreCore.Rpc;
 /// How the workers wait for calls, and when one more is woken. Pure: it is told what happened and asked what to do; all its figures are here.
 /// <para>One worker, the leader, waits for all sockets; it polls for a while after each call before it sleeps, since waking a sleeping processor
 /// costs more than any short handler. What it finds it handles itself, meanwhile nobody waits: for some microseconds that is the shortest way.
-/// Before a call that is known to take long (fsync, cold data, a megabyte) another worker is woken and leads.</para>
+/// Before a call that is known to take long (fsync, cold data, a megabyte) another worker is woken and leads; before waiting for the disk for several
+/// calls at once, only where others have something to do already or that wait is long.</para>
 /// <para>Polling pays only where the next call comes soon and the processor is free: it is left off while calls come further apart than a poll takes, and
 /// for some time after the poller was put off its processor (then no processor is idle, and waking is cheap).</para>
 /// Members may be called by several threads at once; a lost update of an average does no harm.
@@ -44,15 +45,18 @@ public sealed class RpcWorkerPolicy(long ticksPerSecond, int processors, int slo
     // By kind of call, small and large records apart (a WRITE of a page and of a megabyte have little in common); the last two are for the unknown.
     // -1: none has come yet.
     private readonly long[] _expected = Unknown(2 * (slots + 1));
+    private readonly bool[] _settled = new bool[slots + 1];
+    private long _settling;
     private long _gap;
     private long _backlog;
     private volatile bool _crowded;
     private long _pausedUntil;
 
     /// <summary>Ticks to poll before sleeping; 0: sleep at once.</summary>
-    public long PollTicks(long now)
+    /// <param name="busy">Workers that are handling calls. Where they and one client leave no processor free, the poller would take theirs.</param>
+    public long PollTicks(long now, int busy)
     {
-        if (now < Volatile.Read(ref _pausedUntil))
+        if (now < Volatile.Read(ref _pausedUntil) || (busy > 0 && busy + 2 > processors))
             return 0;
 
         long poll = Ticks(PollMicroseconds);
@@ -65,8 +69,29 @@ public sealed class RpcWorkerPolicy(long ticksPerSecond, int processors, int slo
     public bool WakeBefore(int slot, bool large, int busy) =>
         Volatile.Read(ref _expected[Index(slot, large)]) > Ticks(LongMicroseconds) || (_crowded && busy < processors / 2);
 
-    /// <summary>Whether the call is known to be short enough for others' replies to wait for it.</summary>
-    public bool MayBatch(int slot) => Volatile.Read(ref _expected[Index(slot, large: false)]) is >= 0 and long expected && expected <= Ticks(BatchMicroseconds);
+    /// <summary>
+    /// Whether the call is known to be short enough for others' replies to wait for it: those that wait for the disk together save each but one that
+    /// wait, so that they may take as long.
+    /// </summary>
+    public bool MayBatch(int slot)
+    {
+        long limit = Ticks(BatchMicroseconds);
+        if (_settled[Slot(slot)])
+            limit = Math.Max(limit, Math.Min(Volatile.Read(ref _settling), Ticks(LongMicroseconds)));
+        return Volatile.Read(ref _expected[Index(slot, large: false)]) is >= 0 and long expected && expected <= limit;
+    }
+
+    /// <summary>Calls of this kind end with a wait for the disk that several can share.</summary>
+    public void IsSettled(int slot) => _settled[Slot(slot)] = true;
+
+    /// <summary>Whether a connection's next calls are left unread while one of this kind is carried out and waits for the disk: the wait is short, and sharing the next saves more.</summary>
+    public bool KeepsTurn(int slot) => _settled[Slot(slot)] && !SettlesLong && Volatile.Read(ref _expected[Index(slot, large: false)]) <= Ticks(LongMicroseconds);
+
+    /// <summary>Such a wait took this long.</summary>
+    public void Settled(long ticks) => Blend(ref _settling, ticks);
+
+    /// <summary>Whether such a wait is long enough to have another worker woken before it even if nobody else has something to do.</summary>
+    public bool SettlesLong => Volatile.Read(ref _settling) > Ticks(LongMicroseconds);
 
     /// <summary>The leader found something this long after it began to wait.</summary>
     public void Waited(long ticks)
@@ -114,7 +139,9 @@ public sealed class RpcWorkerPolicy(long ticksPerSecond, int processors, int slo
         return expected;
     }
 
-    private int Index(int slot, bool large) => 2 * ((uint)slot < (uint)slots ? slot : slots) + (large ? 1 : 0);
+    private int Slot(int slot) => (uint)slot < (uint)slots ? slot : slots;
+
+    private int Index(int slot, bool large) => 2 * Slot(slot) + (large ? 1 : 0);
 
     private long Ticks(int microseconds) => microseconds * ticksPerSecond / 1_000_000;
 

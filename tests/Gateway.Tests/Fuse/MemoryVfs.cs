@@ -33,6 +33,9 @@ internal sealed partial class MemoryVfs : IVfs
     /// <summary>Runs inside each <see cref="Sync"/>.</summary>
     public Action? BeforeSync { get; set; }
 
+    /// <summary>Runs before each <see cref="Make"/>.</summary>
+    public Action? BeforeMake { get; set; }
+
     private List<IVfsObserver> _observers = [];
 
     public FsStatus Lookup(in Caller caller, InodeId parent, ReadOnlySpan<byte> name, out InodeRecord attributes)
@@ -132,6 +135,7 @@ internal sealed partial class MemoryVfs : IVfs
 
     public FsStatus Make(in Caller caller, InodeId parent, ReadOnlySpan<byte> name, in NewInode spec, out InodeRecord attributes)
     {
+        BeforeMake?.Invoke();
         attributes = default;
         if (!_nodes.TryGetValue(parent.Value, out Node? directory))
             return FsStatus.Stale;

@@ -95,13 +95,28 @@ public sealed class DuplicateRequestTests : IDisposable
         var vfs = new MemoryVfs();
         using var nfs = new NfsExchange(vfs);
         byte[] message = nfs.Message(100003, 3, (uint)Nfs3Procedure.MkDir, new Xdr().Opaque(nfs.Root).Text("d").Sattr().Bytes);
-        byte[]? duplicate = [];
-        vfs.BeforeSync = () => duplicate = nfs.Dispatcher.Dispatch(nfs.Dispatcher.NewLane(), nfs.Connection, message, new byte[4096], out _) == RpcOutcome.None ? null : [];
+        RpcOutcome duplicate = RpcOutcome.Reply;
+        vfs.BeforeMake = () => duplicate = nfs.Dispatcher.Dispatch(nfs.Dispatcher.NewLane(), nfs.Connection, message, new byte[4096], out _);
         Assert.Equal(0u, nfs.Success(message).U32());
-        Assert.Null(duplicate);
-        vfs.BeforeSync = null;
+        Assert.Equal(RpcOutcome.None, duplicate);
         Assert.Equal(0u, nfs.Success(message).U32());
         Assert.Equal((1L, 1L), (nfs.Context.Replies.Dropped, nfs.Context.Replies.Repeated));
+    }
+
+    [Fact]
+    public void A_duplicate_of_a_call_that_was_carried_out_and_is_not_stable_yet_waits_as_well()
+    {
+        var vfs = new MemoryVfs();
+        using var nfs = new NfsExchange(vfs);
+        byte[] message = nfs.Message(100003, 3, (uint)Nfs3Procedure.MkDir, new Xdr().Opaque(nfs.Root).Text("d").Sattr().Bytes);
+        int syncs = 0;
+        vfs.BeforeSync = () =>
+        {
+            if (++syncs == 1)
+                Assert.Equal(RpcOutcome.Reply, nfs.Dispatcher.Dispatch(nfs.Dispatcher.NewLane(), nfs.Connection, message, new byte[4096], out _));
+        };
+        Assert.Equal(0u, nfs.Success(message).U32());
+        Assert.Equal(2, syncs);
     }
 
     [Fact]

@@ -7,7 +7,7 @@ internal sealed class EchoProgram : IRpcProgram
 {
     public const uint Number = 0x2000_0001;
 
-    public const uint Echo = 1, Produce = 2, Consume = 3, WhoAsks = 4, Wait = 5, Throw = 6, OverflowResults = 7, IgnoreMalformed = 8, Answer = 9, Measure = 10;
+    public const uint Echo = 1, Produce = 2, Consume = 3, WhoAsks = 4, Wait = 5, Throw = 6, OverflowResults = 7, IgnoreMalformed = 8, Answer = 9, Measure = 10, Promise = 11;
 
     private long _callsOfWait;
 
@@ -22,6 +22,12 @@ internal sealed class EchoProgram : IRpcProgram
 
     public long[] Allocating { get; } = new long[4096];
 
+    /// <summary>What <see cref="Settle"/> does.</summary>
+    public Func<bool> Settling { get; set; } = static () => true;
+
+    /// <summary>The calls of <see cref="Promise"/> that each settling was for.</summary>
+    public List<int> Settled { get; } = [];
+
     private readonly long[] _allocated = new long[4096];
 
     public List<IRpcConnection> Closed { get; } = [];
@@ -34,7 +40,7 @@ internal sealed class EchoProgram : IRpcProgram
 
     public string Name => "echo";
 
-    public int Procedures => 11;
+    public int Procedures => 12;
 
     public string ProcedureName(uint procedure) => $"echo {procedure}";
 
@@ -97,11 +103,21 @@ internal sealed class EchoProgram : IRpcProgram
             case Answer:
                 results.U32(1);
                 return (RpcAcceptStatus)arguments.I32();
+            case Promise:
+                results.U32(1);
+                return arguments.AtEnd ? RpcAcceptStatus.SuccessOnceStable : RpcAcceptStatus.GarbageArguments;
             case Measure:
                 return MeasureThread(ref arguments, ref results);
             default:
                 return RpcAcceptStatus.ProcedureUnavailable;
         }
+    }
+
+    public bool Settle(IRpcConnection connection, int calls)
+    {
+        lock (Settled)
+            Settled.Add(calls);
+        return Settling();
     }
 
     public void ConnectionClosed(IRpcConnection connection)

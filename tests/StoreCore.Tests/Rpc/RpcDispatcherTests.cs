@@ -53,6 +53,34 @@ public class RpcDispatcherTests
     [Fact]
     public void A_program_that_is_not_served_is_unavailable() => Assert.Equal(Accepted + "00000001", Answer(RpcMessages.Call(7, 0, program: 100003)));
 
+    [Fact]
+    public void A_promise_is_answered_when_it_has_become_true()
+    {
+        bool isLive = false;
+        _echo.Settling = () => isLive = _dispatcher.Statistics.Live().Count == 1;
+        Assert.Equal(Accepted + "00000000" + "00000001", Answer(RpcMessages.Call(7, EchoProgram.Promise)));
+        Assert.True(isLive);
+        Assert.Equal([1], _echo.Settled);
+
+        _echo.Settling = static () => false;
+        Answer(RpcMessages.Call(8, EchoProgram.Promise), RpcOutcome.None);
+        _echo.Settling = static () => throw new InvalidOperationException("a defect");
+        Answer(RpcMessages.Call(9, EchoProgram.Promise), RpcOutcome.None);
+        Assert.Single(_events.Defects);
+        Assert.Empty(_dispatcher.Statistics.Live());
+    }
+
+    [Fact]
+    public void Promises_that_came_together_become_true_together()
+    {
+        for (uint xid = 1; xid <= RpcLane.MaxUnsettled; xid++)
+            Assert.Equal(RpcOutcome.ReplyOnceStable, _dispatcher.DispatchUnsettled(_lane, _connection, RpcMessages.Call(xid, EchoProgram.Promise), _reply, out _));
+        Assert.Empty(_echo.Settled);
+        Assert.True(_dispatcher.Settle(_lane));
+        Assert.Equal([RpcLane.MaxUnsettled], _echo.Settled);
+        Assert.Equal(0, _lane.UnsettledCalls);
+    }
+
     [Theory]
     [InlineData(0u)]
     [InlineData(3u)]
@@ -79,7 +107,7 @@ public class RpcDispatcherTests
     }
 
     [Theory]
-    [InlineData(11u)] // above the table
+    [InlineData(12u)] // above the table
     [InlineData(63u)]
     [InlineData(64u)]
     [InlineData(uint.MaxValue)]

@@ -11,13 +11,13 @@ public class RpcWorkerPolicyTests
     public void The_leader_polls_while_calls_come_soon_and_sleeps_while_they_do_not()
     {
         RpcWorkerPolicy policy = New();
-        Assert.Equal(200, policy.PollTicks(0));
+        Assert.Equal(200, policy.PollTicks(0, busy: 0));
         for (int i = 0; i < 50; i++)
             policy.Waited(100_000);
-        Assert.Equal(0, policy.PollTicks(0));
+        Assert.Equal(0, policy.PollTicks(0, busy: 0));
         for (int i = 0; i < 50; i++)
             policy.Waited(50);
-        Assert.Equal(200, policy.PollTicks(0));
+        Assert.Equal(200, policy.PollTicks(0, busy: 0));
     }
 
     [Fact]
@@ -26,8 +26,8 @@ public class RpcWorkerPolicyTests
         RpcWorkerPolicy policy = New();
         Assert.False(policy.PutOff(60, 1000));
         Assert.True(policy.PutOff(61, 1000));
-        Assert.Equal(0, policy.PollTicks(20_999));
-        Assert.Equal(200, policy.PollTicks(21_000));
+        Assert.Equal(0, policy.PollTicks(20_999, busy: 0));
+        Assert.Equal(200, policy.PollTicks(21_000, busy: 0));
     }
 
     [Fact]
@@ -58,6 +58,30 @@ public class RpcWorkerPolicyTests
             policy.Observe(1, large: false, ticks: 100);
         Assert.False(policy.MayBatch(1));
         Assert.True(policy.MayBatch(3));
+    }
+
+    [Fact]
+    public void Replies_that_wait_for_the_disk_anyway_wait_for_longer_calls()
+    {
+        RpcWorkerPolicy policy = New();
+        policy.Observe(1, large: false, ticks: 80);
+        policy.Observe(2, large: false, ticks: 80);
+        for (int i = 0; i < 50; i++)
+            policy.Settled(100);
+        policy.IsSettled(1);
+        Assert.True(policy.MayBatch(1));
+        Assert.False(policy.MayBatch(2));
+        Assert.False(policy.SettlesLong);
+        for (int i = 0; i < 50; i++)
+            policy.Settled(5000);
+        Assert.True(policy.SettlesLong);
+    }
+
+    [Fact]
+    public void Nobody_polls_on_the_processor_of_one_that_handles_a_call()
+    {
+        Assert.Equal(0, New(processors: 2).PollTicks(0, busy: 1));
+        Assert.Equal(200, New(processors: 4).PollTicks(0, busy: 2));
     }
 
     [Fact]
