@@ -26,7 +26,7 @@ public sealed partial class FuseDispatcher
 
         FsStatus status = _vfs.Lookup(CallerOf(request), Inode(request), name, out InodeRecord record);
         if (status == FsStatus.Ok)
-            return AddEntry(record, ref reply);
+            return AddEntry(request, record, ref reply);
 
         if (status != FsStatus.NotFound || _options.NegativeTimeout == TimeSpan.Zero)
             return status;
@@ -164,18 +164,23 @@ public sealed partial class FuseDispatcher
     }
 
     /// <summary>Adds fuse_entry_out for an inode that a name leads to.</summary>
-    private FsStatus AddEntry(in InodeRecord record, ref FuseReply reply)
+    private FsStatus AddEntry(in FuseRequest request, in InodeRecord record, ref FuseReply reply)
     {
         // The root of the whole tree is never below a subdirectory: nodeid 1 would mean something else there.
         if (record.Inode == InodeId.Root && _rootInode != InodeId.Root.Value)
             return FsStatus.Stale;
 
-        FillEntry(record, ref reply.Next<FuseEntryOut>());
+        FillEntry(record, request.PassedOver, ref reply.Next<FuseEntryOut>());
         return FsStatus.Ok;
     }
 
-    internal void FillEntry(in InodeRecord record, ref FuseEntryOut entry)
+    /// <param name="passedOver"><see cref="FuseKnownNodes.PassedOver"/> before the record was read.</param>
+    internal void FillEntry(InodeRecord record, long passedOver, ref FuseEntryOut entry)
     {
+        // The kernel was not told of what was changed elsewhere since the record was read, for it did not hold the inode yet.
+        Known.Add(record.Inode);
+        if (Known.PassedOver != passedOver && _vfs.GetAttributes(record.Inode, out InodeRecord now) == FsStatus.Ok)
+            record = now;
         entry.Node = record.Inode.Value == _rootInode ? FuseProtocol.RootNode : record.Inode.Value;
         entry.Generation = record.Generation;
         (entry.EntryValid, entry.EntryValidNs) = _entryValid;

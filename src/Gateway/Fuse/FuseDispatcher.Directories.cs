@@ -47,7 +47,7 @@ public sealed partial class FuseDispatcher
         int used;
         fixed (byte* buffer = reply.Free)
         {
-            sink.Begin(this, buffer, size, plus);
+            sink.Begin(this, request.PassedOver, buffer, size, plus);
             try
             {
                 status = _vfs.ReadDirectory(CallerOf(request), Inode(request), arguments.Offset, plus, sink);
@@ -74,14 +74,16 @@ public sealed partial class FuseDispatcher
 internal sealed unsafe class FuseDirectorySink : IDirectorySink
 {
     private FuseDispatcher? _dispatcher;
+    private long _passedOver;
     private byte* _buffer;
     private int _size;
     private int _used;
     private bool _plus;
 
-    public void Begin(FuseDispatcher dispatcher, byte* buffer, int size, bool plus)
+    public void Begin(FuseDispatcher dispatcher, long passedOver, byte* buffer, int size, bool plus)
     {
         _dispatcher = dispatcher;
+        _passedOver = passedOver;
         _buffer = buffer;
         _size = size;
         _used = 0;
@@ -111,7 +113,7 @@ internal sealed unsafe class FuseDirectorySink : IDirectorySink
         {
             // Without a nodeid the kernel takes the name and type only: it counts no lookup of "." and "..".
             if (!IsDots(name) && attributes.Inode == inode)
-                _dispatcher!.FillEntry(attributes, ref *(FuseEntryOut*)at);
+                _dispatcher!.FillEntry(attributes, _passedOver, ref *(FuseEntryOut*)at);
             at += sizeof(FuseEntryOut);
         }
 

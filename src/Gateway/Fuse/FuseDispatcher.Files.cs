@@ -58,7 +58,7 @@ public sealed partial class FuseDispatcher
         if (!created)
             status = KillOnTruncate(caller, flags, arguments.OpenFlags, ref record);
         if (status == FsStatus.Ok)
-            status = AddEntry(record, ref reply);
+            status = AddEntry(request, record, ref reply);
         if (status != FsStatus.Ok)
         {
             _vfs.Release(record.Inode, flags);
@@ -83,7 +83,7 @@ public sealed partial class FuseDispatcher
         if (status != FsStatus.Ok)
             return status;
 
-        status = AddEntry(record, ref reply);
+        status = AddEntry(request, record, ref reply);
         if (status != FsStatus.Ok)
         {
             _vfs.Release(record.Inode, flags);

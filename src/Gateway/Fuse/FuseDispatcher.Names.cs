@@ -83,7 +83,7 @@ public sealed partial class FuseDispatcher
             return FsStatus.Invalid;
 
         FsStatus status = _vfs.Link(CallerOf(request), inode, Inode(request), name, out InodeRecord record);
-        return status == FsStatus.Ok ? AddEntry(record, ref reply) : status;
+        return status == FsStatus.Ok ? AddEntry(request, record, ref reply) : status;
     }
 
     private FsStatus Rename(ref FuseRequest request, ulong newParent, RenameFlags flags)
@@ -102,6 +102,6 @@ public sealed partial class FuseDispatcher
             return FsStatus.Invalid;
 
         FsStatus status = _vfs.Make(CallerOf(request, groups), Inode(request), name, spec, out InodeRecord record);
-        return status == FsStatus.Ok ? AddEntry(record, ref reply) : status;
+        return status == FsStatus.Ok ? AddEntry(request, record, ref reply) : status;
     }
 }

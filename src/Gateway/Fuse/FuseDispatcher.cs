@@ -62,10 +62,14 @@ public sealed partial class FuseDispatcher
         _waits = new FuseLockWaits(vfs);
         statistics.LockWaits = _waits;
         _rootInode = options.Root.Value;
+        Known = new FuseKnownNodes(options.Root);
         _attrValid = Split(options.AttributeTimeout);
         _entryValid = Split(options.EntryTimeout);
         _negativeValid = Split(options.NegativeTimeout);
     }
+
+    /// <summary>What this mount's kernel holds.</summary>
+    public FuseKnownNodes Known { get; }
 
     /// <summary>Where to send invalidations of this mount's own cache; null before the transport is there.</summary>
     public IFuseNotifier? Notifier { get; set; }
@@ -155,7 +159,7 @@ public sealed partial class FuseDispatcher
         if (operation.Changes && _options.ReadOnly)
             return FuseErrno.ReadOnly;
 
-        var request = new FuseRequest(header, arguments, body[arguments.Length..]);
+        var request = new FuseRequest(header, arguments, body[arguments.Length..]) { PassedOver = Known.PassedOver };
         FsStatus status = operation.Handler(this, lane, ref request, ref reply);
         return reply.Errno != 0 ? reply.Errno : FuseErrno.From(status);
     }
@@ -207,11 +211,29 @@ public sealed partial class FuseDispatcher
         return FsStatus.Ok;
     }
 
-    /// <summary>Inodes are found by their number at any time, so nothing is kept that a FORGET could free; the count is only checked.</summary>
+    /// <summary>FORGET: nlookup. Inodes are found by their number at any time, so that all there is to do is to count.</summary>
+    internal FsStatus Forget(ref FuseRequest request)
+    {
+        ulong lookups = request.Read<ulong>();
+        if (request.Malformed)
+            return FsStatus.Invalid;
+        Known.Forget(Inode(request), lookups);
+        return FsStatus.Ok;
+    }
+
+    /// <summary>BATCH_FORGET: fuse_batch_forget_in, then for each a nodeid and nlookup.</summary>
     internal FsStatus BatchForget(ref FuseRequest request)
     {
         FuseBatchForgetIn arguments = request.Read<FuseBatchForgetIn>();
-        return (ulong)arguments.Count * FuseBatchForgetIn.OneBytes <= (uint)request.Remaining ? FsStatus.Ok : FsStatus.Invalid;
+        if ((ulong)arguments.Count * FuseBatchForgetIn.OneBytes > (uint)request.Remaining)
+            return FsStatus.Invalid;
+        for (uint i = 0; i < arguments.Count; i++)
+        {
+            InodeId inode = Inode(request.Read<ulong>());
+            Known.Forget(inode, request.Read<ulong>());
+        }
+
+        return FsStatus.Ok;
     }
 
     private InodeId Inode(in FuseRequest request) => Inode(request.Header.Node);

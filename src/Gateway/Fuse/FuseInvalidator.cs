@@ -7,7 +7,7 @@ namespace Gateway.Fuse;
 
 /// <summary>
 /// Tells one mount's kernel what was changed elsewhere (other mounts, NFS): queues, merged per inode and per name, and sends from a
-/// thread of its own. Never from a request handler: the kernel may hold locks there that its answer needs.
+/// thread of its own, as far as that kernel may hold what was changed. Never from a request handler: the kernel may hold locks there that its answer needs.
 /// Where more is queued than can be kept, data caches are no longer kept over opens, and names run out by their timeouts.
 /// </summary>
 public sealed partial class FuseInvalidator : IVfsObserver, IFuseNotifier, IDisposable
@@ -18,6 +18,7 @@ public sealed partial class FuseInvalidator : IVfsObserver, IFuseNotifier, IDisp
     private readonly FuseDevice _device;
     private readonly int _session;
     private readonly ulong _root;
+    private readonly FuseKnownNodes _known;
     private readonly Action _overflow;
     private readonly ILogger _log;
     private readonly object _gate = new();
@@ -27,12 +28,14 @@ public sealed partial class FuseInvalidator : IVfsObserver, IFuseNotifier, IDisp
     private bool _overflowed;
     private bool _stopped;
 
+    /// <param name="known">What the kernel holds.</param>
     /// <param name="overflow">Called once when notifications had to be dropped.</param>
-    public FuseInvalidator(FuseDevice device, int session, InodeId root, Action overflow, ILogger log)
+    public FuseInvalidator(FuseDevice device, int session, InodeId root, FuseKnownNodes known, Action overflow, ILogger log)
     {
         _device = device;
         _session = session;
         _root = root.Value;
+        _known = known;
         _overflow = overflow;
         _log = log;
     }
@@ -40,14 +43,14 @@ public sealed partial class FuseInvalidator : IVfsObserver, IFuseNotifier, IDisp
     /// <inheritdoc/>
     public void InodeChanged(InodeId inode, long offset, long lengthBytes, int origin)
     {
-        if (origin != _session)
+        if (origin != _session && _known.MayHold(inode))
             Queue(inode, Range.Of(offset, lengthBytes));
     }
 
     /// <inheritdoc/>
     public void EntryChanged(InodeId directory, ReadOnlySpan<byte> name, InodeId child, int origin)
     {
-        if (origin == _session)
+        if (origin == _session || !_known.MayHold(directory))
             return;
 
         lock (_gate)

@@ -196,7 +196,7 @@ public sealed partial class FuseMount
             log);
         var ready = new TaskCompletionSource<string?>(TaskCreationOptions.RunContinuationsAsynchronously);
         dispatcher.InitDone = reason => ready.TrySetResult(reason);
-        var invalidator = new FuseInvalidator(device, sessionId, root, dispatcher.StopKeepingCaches, log);
+        var invalidator = new FuseInvalidator(device, sessionId, root, dispatcher.Known, dispatcher.StopKeepingCaches, log);
         dispatcher.Notifier = invalidator;
         vfs.Subscribe(invalidator);
         var session = new FuseSession(

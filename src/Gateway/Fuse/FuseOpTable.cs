@@ -43,7 +43,7 @@ internal static class FuseOpTable
         Add(FuseOpcode.Init, "INIT", 8, static (d, l, ref q, ref r) => d.Init(ref q, ref r));
         Add(FuseOpcode.Destroy, "DESTROY", 0, static (d, l, ref q, ref r) => d.Destroy());
         Add(FuseOpcode.Interrupt, "INTERRUPT", 8, static (d, l, ref q, ref r) => d.Interrupt(ref q), FuseReplyKind.None);
-        Add(FuseOpcode.Forget, "FORGET", 8, static (d, l, ref q, ref r) => FsStatus.Ok, FuseReplyKind.None);
+        Add(FuseOpcode.Forget, "FORGET", 8, static (d, l, ref q, ref r) => d.Forget(ref q), FuseReplyKind.None);
         Add(FuseOpcode.BatchForget, "BATCH_FORGET", 8, static (d, l, ref q, ref r) => d.BatchForget(ref q), FuseReplyKind.None);
         Add(FuseOpcode.NotifyReply, "NOTIFY_REPLY", 0, static (d, l, ref q, ref r) => FsStatus.Invalid, FuseReplyKind.None);
 

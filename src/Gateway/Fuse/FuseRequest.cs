@@ -11,6 +11,9 @@ internal ref struct FuseRequest(FuseInHeader header, ReadOnlySpan<byte> body, Re
 {
     public readonly FuseInHeader Header = header;
 
+    /// <summary><see cref="FuseKnownNodes.PassedOver"/> when it came.</summary>
+    public long PassedOver { get; init; }
+
     private readonly ReadOnlySpan<byte> _extensions = extensions;
     private ReadOnlySpan<byte> _rest = body;
 
