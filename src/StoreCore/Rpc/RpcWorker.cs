@@ -22,9 +22,10 @@ internal sealed class RpcWorker(RpcServer server, RpcDispatcher dispatcher, RpcW
     private NativeBuffer? _reply;
     private int _replyBytes;
 
-    // A turn that is kept through a wait for the disk, and what the watch saw of it.
+    // The turn that is kept through a wait for the disk, how many were so far, and which of them the watch saw last.
     private RpcConnection? _kept;
-    private RpcConnection? _keptBefore;
+    private long _keptTurns;
+    private long _turnSeenKept;
 
     // The turn in progress.
     private int _at;
@@ -119,7 +120,8 @@ internal sealed class RpcWorker(RpcServer server, RpcDispatcher dispatcher, RpcW
     {
         int slot = dispatcher.SlotOf(record);
         int next = _at;
-        int end = !large && paid == 0 && policy.MayBatch(slot) ? Claim(connection, next) : next;
+        bool keepsTurn = !large && policy.KeepsTurn(slot);
+        int end = !large && paid == 0 && policy.MayBatch(slot) ? Claim(connection, next, ref keepsTurn) : next;
         ReadOnlySpan<byte> rest = _input.Span[end.._have];
         bool more = RpcRecordReader.CanGoOn(rest);
 
@@ -129,7 +131,7 @@ internal sealed class RpcWorker(RpcServer server, RpcDispatcher dispatcher, RpcW
         connection.Calls++;
         connection.KeepInput(rest);
         connection.BeginCall();
-        if (!large && policy.KeepsTurn(slot))
+        if (keepsTurn)
             KeepTurn(connection, more);
         else
             connection.PassTurn(more);
@@ -165,6 +167,7 @@ internal sealed class RpcWorker(RpcServer server, RpcDispatcher dispatcher, RpcW
     private void KeepTurn(RpcConnection connection, bool more)
     {
         connection.HasMore = more;
+        _keptTurns++;
         Volatile.Write(ref _kept, connection);
     }
 
@@ -181,20 +184,26 @@ internal sealed class RpcWorker(RpcServer server, RpcDispatcher dispatcher, RpcW
     /// <returns>Whether somebody is to be woken for it.</returns>
     public bool PassOverdueTurn()
     {
-        RpcConnection? kept = Volatile.Read(ref _kept);
-        bool isOverdue = kept is not null && ReferenceEquals(kept, _keptBefore);
-        _keptBefore = isOverdue ? null : kept;
+        bool isKept = Volatile.Read(ref _kept) is not null;
+        long turn = Volatile.Read(ref _keptTurns);
+        bool isOverdue = isKept && turn == _turnSeenKept;
+        _turnSeenKept = isKept ? turn : 0;
         return isOverdue && PassKeptTurn();
     }
 
     /// <summary>The end of those short calls that have come whole, from <paramref name="at"/> on.</summary>
-    private int Claim(RpcConnection connection, int at)
+    /// <param name="keepsTurn">Is set if the turn is to be kept for one of them.</param>
+    private int Claim(RpcConnection connection, int at, ref bool keepsTurn)
     {
         for (int batch = 1; batch < MaxBatch; batch++)
         {
             int length = RpcRecordReader.WholeLength(_input.Span[at.._have]);
-            if (length < 0 || !policy.MayBatch(dispatcher.SlotOf(_input.Span.Slice(at + RpcProtocol.RecordMarkBytes, length))))
+            if (length < 0)
                 break;
+            int slot = dispatcher.SlotOf(_input.Span.Slice(at + RpcProtocol.RecordMarkBytes, length));
+            if (!policy.MayBatch(slot))
+                break;
+            keepsTurn |= policy.KeepsTurn(slot);
             at += RpcProtocol.RecordMarkBytes + length;
             connection.Calls++;
         }

@@ -30,6 +30,12 @@ public sealed class RpcWorkerPolicy(long ticksPerSecond, int processors, int slo
     /// <summary>Calls expected to take longer than this have another worker woken before they start.</summary>
     public int LongMicroseconds { get; init; } = 250;
 
+    /// <summary>
+    /// Waits for the disk longer than this are not for others to share: others go on beside them. Well above one flush of a fast disk and the one before it that a
+    /// worker may have to wait for, or workers that wait for one another would keep themselves apart.
+    /// </summary>
+    public int LongSettlingMicroseconds { get; init; } = 1000;
+
     /// <summary>Calls expected to take less than this may be handled one after the other before their replies are sent together.</summary>
     public int BatchMicroseconds { get; init; } = 30;
 
@@ -91,7 +97,7 @@ public sealed class RpcWorkerPolicy(long ticksPerSecond, int processors, int slo
     public void Settled(long ticks) => Blend(ref _settling, ticks);
 
     /// <summary>Whether such a wait is long enough to have another worker woken before it even if nobody else has something to do.</summary>
-    public bool SettlesLong => Volatile.Read(ref _settling) > Ticks(LongMicroseconds);
+    public bool SettlesLong => Volatile.Read(ref _settling) > Ticks(LongSettlingMicroseconds);
 
     /// <summary>The leader found something this long after it began to wait.</summary>
     public void Waited(long ticks)
@@ -122,12 +128,18 @@ public sealed class RpcWorkerPolicy(long ticksPerSecond, int processors, int slo
         return true;
     }
 
-    /// <summary>A call of this kind took this long.</summary>
+    /// <summary>
+    /// A call of this kind took this long. A shorter one counts for more than a longer one: what a call takes beyond its work is waiting for processors and locks, which more
+    /// workers make longer, and then they would go on being woken.
+    /// </summary>
     public void Observe(int slot, bool large, long ticks)
     {
         ref long expected = ref _expected[Index(slot, large)];
-        if (Volatile.Read(ref expected) < 0)
+        long before = Volatile.Read(ref expected);
+        if (before < 0)
             Volatile.Write(ref expected, ticks);
+        else if (ticks < before)
+            Volatile.Write(ref expected, before - ((before - ticks) >> 1));
         else
             Blend(ref expected, ticks);
     }
