@@ -33,6 +33,9 @@ internal sealed class InodeState(InodeId inode)
     /// <summary>Left the table: whoever finds it so looks it up again.</summary>
     public bool Dead;
 
+    /// <summary>Stays in the table when idle; see <see cref="OpenInodes"/>.</summary>
+    public bool Resting;
+
     /// <summary>Being deleted: it can no longer be opened.</summary>
     public bool Reaping;
 
@@ -83,6 +86,14 @@ internal sealed class InodeState(InodeId inode)
         Changed = record.Changed;
         Marked = (record.Flags & InodeFlags.SizeUnrecorded) != 0;
         Loaded = true;
+    }
+
+    /// <summary>Becomes as it was when it was made. Under the monitor, while it is idle.</summary>
+    public void Forget()
+    {
+        Loaded = Reaping = Marked = false;
+        WriteOpens = 0;
+        LastWriteFlush = LastSyncTimestamp = UnsyncedBytes = 0;
     }
 
     /// <summary>Puts what is newer here than in the metadata into a record on its way to a caller. Under the monitor.</summary>

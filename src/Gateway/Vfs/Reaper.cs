@@ -47,16 +47,18 @@ internal sealed class Reaper(IMetadata metadata, FileData data, OpenInodes inode
         while (count < BatchInodes && _unlinked.TryDequeue(out InodeId inode))
         {
             InodeState state = inodes.Pin(inode);
+            bool isFree;
             lock (state)
             {
                 // Open again, or another open left: the last close enqueues it once more.
-                if (state.Opens > 0 || state.Reaping)
-                {
-                    inodes.Unpin(state);
-                    continue;
-                }
+                isFree = state.Opens == 0 && !state.Reaping;
+                state.Reaping |= isFree;
+            }
 
-                state.Reaping = true;
+            if (!isFree)
+            {
+                inodes.Unpin(state);
+                continue;
             }
 
             batch[count] = inode;
