@@ -84,9 +84,10 @@ public sealed partial class RpcServer
         RpcConnection? connection = null;
         int failed = LibC.SetConnectionOptions(descriptor, (int)Options.SendTimeout.TotalMilliseconds);
         if (failed >= 0)
-            connection = Enter(descriptor, peer);
+            connection = Enter(descriptor, peer) ?? (MakeRoom(peer) ? Enter(descriptor, peer) : null);
         if (connection is null)
         {
+            Interlocked.Increment(ref _refused);
             _ = LibC.Close(descriptor);
             return;
         }
@@ -107,10 +108,7 @@ public sealed partial class RpcServer
         {
             int ofAddress = _perAddress.GetValueOrDefault(peer.Address);
             if (_connections >= Options.MaxConnections || ofAddress >= Options.MaxConnectionsPerAddress)
-            {
-                Interlocked.Increment(ref _refused);
                 return null;
-            }
 
             var connection = new RpcConnection(this, descriptor, ++_lastId, peer, LibC.LocalOf(descriptor), now);
             if (!_freeIndices.TryPop(out int index))
@@ -130,6 +128,41 @@ public sealed partial class RpcServer
             _connections++;
             return connection;
         }
+    }
+
+    /// <summary>
+    /// Closes a connection, so that those who have many and leave them idle keep nobody out: of the address that has the most, the one that has not called for the longest. Its
+    /// client connects anew when it needs it. Of the newcomer's own address only one that has been idle for a while, or its connections would push out one another.
+    /// </summary>
+    /// <returns>Whether one was closed.</returns>
+    private bool MakeRoom(RpcPeer newcomer)
+    {
+        UInt128 address = newcomer.Address;
+        lock (_tableLock)
+        {
+            int own = _perAddress.GetValueOrDefault(address);
+            int most = own + 1;
+            foreach ((UInt128 other, int count) in _perAddress)
+            {
+                if (own < Options.MaxConnectionsPerAddress && count > most)
+                    (address, most) = (other, count);
+            }
+        }
+
+        long now = Clock.GetTimestamp();
+        TimeSpan longest = address == newcomer.Address ? Options.OwnRoomTimeout : TimeSpan.Zero;
+        RpcConnection? idlest = null;
+        foreach (RpcConnection? connection in _table)
+        {
+            if (connection is null || connection.Peer.Address != address || !connection.Quiet)
+                continue;
+            TimeSpan idle = Clock.GetElapsedTime(connection.LastCallAt, now);
+            if (idle > longest)
+                (idlest, longest) = (connection, idle);
+        }
+
+        idlest?.Close("idle, and its place is needed");
+        return idlest is not null;
     }
 
     private RpcConnection? ByData(ulong data)

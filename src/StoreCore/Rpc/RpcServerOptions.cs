@@ -6,10 +6,10 @@ public sealed record RpcServerOptions
     /// <summary>Where to listen; port 0 takes a free one. "[::]" takes IPv6 only.</summary>
     public required IReadOnlyList<RpcPeer> Listen { get; init; }
 
-    /// <summary>Connections at once; further ones are closed at once.</summary>
+    /// <summary>Connections at once; for a further one an idle one of the address that has the most is closed, or it is closed itself.</summary>
     public int MaxConnections { get; init; } = 4096;
 
-    /// <summary>Connections at once of one address.</summary>
+    /// <summary>Connections at once of one address; for a further one another of its own that is idle for <see cref="OwnRoomTimeout"/> is closed, or it is closed itself.</summary>
     public int MaxConnectionsPerAddress { get; init; } = 1024;
 
     /// <summary>Calls that may be handled, and so block, at once: one thread each, with a buffer of <see cref="Limits.RpcBufferBytes"/> while it works.</summary>
@@ -41,6 +41,9 @@ public sealed record RpcServerOptions
 
     /// <summary>A connection without a call for this long is closed (a kernel client closes its own after 5 minutes).</summary>
     public TimeSpan IdleTimeout { get; init; } = TimeSpan.FromHours(1);
+
+    /// <summary>A connection without a call for this long gives way to a new one of the same address where there is no other place.</summary>
+    public TimeSpan OwnRoomTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Workers that the budget bears: what all of them can leave behind is a quarter of it at most; 0: it is too small.</summary>
     internal int Workers => (int)Math.Min(MaxWorkers, BudgetBytes / 4 / Limits.RpcBufferBytes);

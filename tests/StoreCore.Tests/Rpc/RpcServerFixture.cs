@@ -52,8 +52,10 @@ internal sealed class RpcStream : IDisposable
 {
     private readonly byte[] _mark = new byte[4];
 
-    public RpcStream(IPEndPoint endpoint, int receiveBufferBytes = 0)
+    public RpcStream(IPEndPoint endpoint, int receiveBufferBytes = 0, IPAddress? from = null)
     {
+        if (from is not null)
+            Socket.Bind(new IPEndPoint(from, 0));
         if (receiveBufferBytes > 0)
             Socket.ReceiveBufferSize = receiveBufferBytes;
         Socket.NoDelay = true;

@@ -443,6 +443,36 @@ public sealed class RpcServerTests
     }
 
     [Fact]
+    public void Idle_connections_of_one_address_keep_no_other_out()
+    {
+        using var fixture = new RpcServerFixture(static options => options with { MaxConnections = 4 });
+        RpcStream[] greedy = [.. Enumerable.Range(0, 4).Select(_ => Connect("127.0.0.2"))];
+        foreach (int one in new[] { 1, 0, 3, 2 })
+        {
+            greedy[one].Call(1, 0);
+            Assert.Equal(1u, greedy[one].ReceiveXid());
+        }
+
+        Until(() => fixture.Server.Connections().All(static one => one.CallsInProgress == 0), "all calls have ended");
+
+        // The longest idle makes room, then the next; not beyond an equal share, and none of them for one of their own so soon.
+        using RpcStream first = Connect("127.0.0.3"), second = Connect("127.0.0.3"), third = Connect("127.0.0.3"), own = Connect("127.0.0.2");
+        foreach (RpcStream other in new[] { first, second })
+        {
+            other.Call(2, 0);
+            Assert.Equal(2u, other.ReceiveXid());
+        }
+
+        Assert.All([greedy[0], greedy[1], third, own], static closed => Assert.Null(closed.Receive()));
+        Assert.Equal((4, 2L), (fixture.Server.State().Connections, fixture.Server.State().Refused));
+        greedy[2].Call(3, 0);
+        Assert.Equal(3u, greedy[2].ReceiveXid());
+        Array.ForEach(greedy, static client => client.Dispose());
+
+        RpcStream Connect(string from) => new(fixture.Endpoint, from: IPAddress.Parse(from));
+    }
+
+    [Fact]
     public void Chosen_connections_are_reset()
     {
         using var fixture = new RpcServerFixture();
