@@ -399,6 +399,7 @@ internal sealed partial class MemoryVfs : IVfs
             node.Xattrs[name.ToArray()] = value.ToArray();
         }
 
+        Changed(inode, 0, 0, caller.Origin);
         return FsStatus.Ok;
     }
 
@@ -407,7 +408,13 @@ internal sealed partial class MemoryVfs : IVfs
         if (!_nodes.TryGetValue(inode.Value, out Node? node))
             return FsStatus.Stale;
         lock (node)
-            return node.Xattrs?.Remove(name.ToArray()) == true ? FsStatus.Ok : FsStatus.NoData;
+        {
+            if (node.Xattrs?.Remove(name.ToArray()) != true)
+                return FsStatus.NoData;
+        }
+
+        Changed(inode, 0, 0, caller.Origin);
+        return FsStatus.Ok;
     }
 
     public FsStatus Allocate(in Caller caller, InodeId inode, VfsAllocateMode mode, ulong offset, ulong lengthBytes)

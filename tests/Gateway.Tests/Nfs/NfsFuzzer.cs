@@ -1,10 +1,10 @@
-using System.Buffers.Binary;
 using System.Net;
 using System.Text;
 using Gateway.Nfs;
 using Gateway.Nfs.Exports;
 using Gateway.Nfs.Nlm;
 using Gateway.Tests.Fuse;
+using Gateway.Vfs;
 using Microsoft.Extensions.Logging.Abstractions;
 using StoreCore.Metadata;
 using StoreCore.Primitives;
@@ -13,26 +13,33 @@ using StoreCore.Rpc;
 namespace Gateway.Tests.Nfs;
 
 /// <summary>
-/// Throws random and mutated calls at all programs over a file system in memory and checks what must hold for any bytes: no exception, a reply that can be taken apart to
-/// its last byte, a status that the procedure has (RFC 1813), and no success for a handle that was never given out or that is not in order for what is asked.
+/// Throws random and mutated calls at all programs over a file system in memory and checks what must hold for any bytes: no exception; exactly the verdict of
+/// <see cref="NfsCallOracle"/>; a reply that can be taken apart to its last byte, with a status that the procedure has (RFC 1813); no success for a handle that was never given out, is gone, or is
+/// not in order for what is asked; no change of anything by a call that must fail; little memory taken by any call.
 /// </summary>
-internal sealed class NfsFuzzer(int seed) : IRpcEvents
+internal sealed class NfsFuzzer(int seed) : IRpcEvents, IVfsObserver
 {
-    private static readonly byte[] Secret = [.. Enumerable.Range(1, 32).Select(static i => (byte)i)];
-    private static readonly string[] Names = ["a", "b", "c", "dir", "dir2", ".", "..", "", "x/y", "z\0", new('n', 255), new('n', 256)];
+    /// <summary>Most managed memory that one call may take: a listing's buffer, and what the file system in memory takes itself.</summary>
+    private const long MaxAllocatedBytes = 1 << 20;
 
-    private readonly Random _random = new(seed);
-    private readonly byte[] _buffer = new byte[16384];
+    private const uint ReadOnlyExport = 3, LockedExport = 4;
+
+    private static readonly byte[] Secret = [.. Enumerable.Range(1, 32).Select(static i => (byte)i)];
+
+    // The last may use the locked export; the one before comes from its address, but from a port that everybody can have.
+    private static readonly RpcPeer[] Peers =
+        [Peer("192.0.2.1", 1000), Peer("192.0.2.2", 40000), Peer("198.51.100.1", 5000), Peer("198.51.100.1", 700)];
+
+    private readonly NfsCallMaker _maker = new(seed);
     private readonly byte[] _reply = new byte[Nfs3Program.MaxReplyBytes];
-    private readonly List<byte[]> _handles = [];
-    private readonly Caller _nobody = Caller.System;
     private MemoryVfs _vfs = null!;
     private NfsHandleCodec _codec = null!;
     private NlmState? _locks;
     private RpcDispatcher _dispatcher = null!;
     private RpcLane _lane = null!;
-    private Connection _connection = new();
+    private Connection[] _connections = [];
     private Exception? _defect;
+    private long _changes;
 
     /// <summary>Calls that were answered at all.</summary>
     public long Answered { get; private set; }
@@ -49,12 +56,22 @@ internal sealed class NfsFuzzer(int seed) : IRpcEvents
         {
             if (i % 20_000 == 0)
                 Restart();
-            int length = Next();
-            Check(length, i);
+            ReadOnlySpan<byte> record = _maker.Next();
+            Connection connection = _connections[i % _connections.Length];
+            try
+            {
+                Check(record, connection);
+            }
+            catch (InvalidOperationException e)
+            {
+                throw new InvalidOperationException($"seed {seed}, call {i} from {connection.Peer}: {e.Message}; {Convert.ToHexString(record[..Math.Min(record.Length, 400)])}", e);
+            }
         }
 
         _locks?.Dispose();
     }
+
+    private static RpcPeer Peer(string address, int port) => RpcPeer.From(IPAddress.Parse(address), port);
 
     private void Restart()
     {
@@ -64,19 +81,14 @@ internal sealed class NfsFuzzer(int seed) : IRpcEvents
         var source = new ExportTableSource
         {
             Current = new ExportTable(
-                [Export(1, "/", "*(rw,insecure)"), Export(2, "/dir", "*(rw,no_root_squash,insecure,async)"), Export(3, "/ro", "*(ro,insecure)"), Export(4, "/no", "198.51.100.1(rw)")],
+                [
+                    Export(1, "/", "*(rw,insecure)"), Export(2, "/dir", "*(rw,no_root_squash,insecure,async)"), Export(ReadOnlyExport, "/ro", "*(ro,insecure)"),
+                    Export(LockedExport, "/no", "198.51.100.1(rw)"),
+                ],
                 NoHostNames.Instance),
         };
-        _handles.Clear();
-        AddHandle(InodeId.Root, 1);
-        foreach ((string name, uint mode) in new[] { ("a", 0x81B6u), ("dir", 0x41FFu), ("l", 0xA1FFu), ("p", 0x11B6u) })
-        {
-            var spec = new NewInode { Mode = mode, Target = mode == 0xA1FF ? "target"u8 : default };
-            if (_vfs.Make(_nobody, InodeId.Root, Encoding.ASCII.GetBytes(name), spec, out InodeRecord made) != FsStatus.Ok)
-                throw new InvalidOperationException($"{name} cannot be made");
-            for (uint export = 1; export <= (name == "a" ? 5u : 2u); export++)
-                AddHandle(made.Inode, export);
-        }
+        MakeFiles();
+        _vfs.Subscribe(this);
 
         var context = new NfsContext
         {
@@ -88,7 +100,7 @@ internal sealed class NfsFuzzer(int seed) : IRpcEvents
             Clock = TimeProvider.System,
             Log = NullLogger.Instance,
         };
-        _connection = new Connection();
+        _connections = [.. Peers.Select(static peer => new Connection(peer))];
         _locks = new NlmState(_vfs, new Nobody(), new ForgetfulNsmPeers(), TimeSpan.Zero, TimeProvider.System, NullLogger.Instance);
         _dispatcher = new RpcDispatcher(NfsServer.ProgramsOf(context, _locks), this, TimeProvider.System);
         _lane = _dispatcher.NewLane();
@@ -96,333 +108,164 @@ internal sealed class NfsFuzzer(int seed) : IRpcEvents
         static Export Export(uint id, string path, string rule) => new(id, path, InodeId.Root, [ClientRule.Parse(rule, out _)!]);
     }
 
-    private void AddHandle(InodeId inode, uint export)
+    /// <summary>Files of some kinds, with handles: under each export and one that there is not, of another life, of another file system and of another cluster.</summary>
+    private void MakeFiles()
     {
-        _vfs.GetAttributes(inode, out InodeRecord record);
+        _maker.Handles.Clear();
+        AddHandle(_codec, InodeId.Root, 1, 0);
+        var strangers = new NfsHandleCodec(Guid.Empty, [.. Secret.Reverse()]);
+        var otherFileSystem = new NfsHandleCodec(new Guid(Secret[..16]), Secret);
+        foreach ((string name, uint mode) in new[] { ("a", 0x81B6u), ("dir", 0x41FFu), ("l", 0xA1FFu), ("p", 0x11B6u) })
+        {
+            var spec = new NewInode { Mode = mode, Target = mode == 0xA1FF ? "target"u8 : default };
+            if (_vfs.Make(Caller.System, InodeId.Root, Encoding.ASCII.GetBytes(name), spec, out InodeRecord made) != FsStatus.Ok)
+                throw new InvalidOperationException($"{name} cannot be made");
+            for (uint export = 1; export <= (name is "a" or "dir" ? 5u : 2u); export++)
+            {
+                // Most calls are to have a chance.
+                for (int times = export <= 2 ? 5 : 1; times > 0; times--)
+                    AddHandle(_codec, made.Inode, export, made.Generation);
+            }
+
+            AddHandle(_codec, made.Inode, 1, made.Generation + 1);
+            AddHandle(strangers, made.Inode, 1, made.Generation);
+            AddHandle(otherFileSystem, made.Inode, 1, made.Generation);
+        }
+    }
+
+    private void AddHandle(NfsHandleCodec codec, InodeId inode, uint export, uint generation)
+    {
+        if (inode == InodeId.Root && _vfs.GetAttributes(inode, out InodeRecord root) == FsStatus.Ok)
+            generation = root.Generation;
         byte[] handle = new byte[NfsHandleCodec.HandleBytes];
-        _codec.Write(new NfsFileHandle(export, inode, record.Generation), handle);
-        _handles.Add(handle);
+        codec.Write(new NfsFileHandle(export, inode, generation), handle);
+        _maker.Handles.Add(handle);
     }
 
-    /// <summary>Makes a call: mostly well formed with plausible arguments, then often with some bytes changed, or cut, or all random.</summary>
-    private int Next()
+    private void Check(ReadOnlySpan<byte> record, Connection connection)
     {
-        int kind = _random.Next(24);
-        if (kind == 0)
-        {
-            int any = _random.Next(300);
-            _random.NextBytes(_buffer.AsSpan(0, any));
-            return any;
-        }
+        var asked = new NfsCallOracle(record);
+        string? mustFail = asked.Verdict == NfsVerdict.Success ? WhyMustFail(asked, connection) : $"{asked.Verdict}";
+        long changes = _changes;
+        long allocated = GC.GetAllocatedBytesForCurrentThread();
+        RpcOutcome outcome = _dispatcher.Dispatch(_lane, connection, record, _reply, out int size);
+        allocated = GC.GetAllocatedBytesForCurrentThread() - allocated;
+        Demand(_defect is null, $"a defect: {_defect}");
+        Demand(allocated <= MaxAllocatedBytes, $"the call took {allocated} bytes of memory");
+        Demand(mustFail is null || changes == _changes, $"something was changed, though {mustFail}");
+        if (outcome == RpcOutcome.Reply)
+            Answered++;
 
-        var writer = new XdrWriter(_buffer);
-        uint program = _random.Next(12) switch { 0 => 100005, 1 => 100021, 2 => 100024, 3 => 100227, _ => 100003 };
-        uint version = program switch { 100021 => 4, 100024 => 1, _ => 3 };
-        uint procedure = (uint)_random.Next(program switch { 100003 => 22, 100021 => 24, 100227 => 3, _ => 7 });
-        writer.U32((uint)_random.Next(_random.Next(50) == 0 ? 4 : int.MaxValue));
-        writer.U32(0);
-        writer.U32(2);
-        writer.U32(_random.Next(200) == 0 ? Word() : program);
-        writer.U32(_random.Next(200) == 0 ? Word() : version);
-        writer.U32(_random.Next(200) == 0 ? Word() : procedure);
-        WriteCredential(ref writer);
-        writer.U32(0);
-        writer.U32(0);
-        WriteArguments(ref writer, program, procedure);
-        int length = writer.Position;
-        if (kind < 8)
-        {
-            for (int changes = _random.Next(1, 4); changes > 0; changes--)
-                _buffer[_random.Next(length)] = (byte)_random.Next(256);
-        }
-
-        return kind == 8 ? _random.Next(length) & ~3 : length;
-    }
-
-    private void WriteCredential(ref XdrWriter writer)
-    {
-        if (_random.Next(10) == 0)
-        {
-            writer.U32(0);
-            writer.U32(0);
-            return;
-        }
-
-        Span<byte> body = stackalloc byte[128];
-        var credential = new XdrWriter(body);
-        credential.U32(0);
-        credential.String("client"u8);
-        credential.U32((uint)_random.Next(3));
-        credential.U32((uint)_random.Next(3));
-        int groups = _random.Next(4);
-        credential.U32((uint)groups);
-        for (int i = 0; i < groups; i++)
-            credential.U32((uint)_random.Next(5));
-        writer.U32(1);
-        writer.Opaque(credential.Written);
-    }
-
-    private void WriteArguments(ref XdrWriter writer, uint program, uint procedure)
-    {
-        switch (program)
-        {
-            case 100005:
-                if (procedure is 1 or 3)
-                    writer.String(Encoding.ASCII.GetBytes(_random.Next(4) switch { 0 => "/", 1 => "/dir", 2 => "/no", _ => "/dir/" + Name() }));
-                return;
-            case 100021:
-                WriteLockArguments(ref writer, procedure);
-                return;
-            case 100024:
-                writer.String("name"u8);
-                writer.U32(Word());
-                return;
-            case 100227:
-                writer.Opaque(Handle());
-                writer.U32(Word());
-                return;
-        }
-
-        if (procedure == 0)
-            return;
-        writer.Opaque(Handle());
-        switch ((Nfs3Procedure)procedure)
-        {
-            case Nfs3Procedure.SetAttr:
-                WriteSettable(ref writer);
-                writer.Bool(_random.Next(4) == 0);
-                if (writer.Written[^1] == 1)
-                    writer.U64(Long());
-                break;
-            case Nfs3Procedure.Lookup or Nfs3Procedure.Remove or Nfs3Procedure.RmDir:
-                WriteName(ref writer);
-                break;
-            case Nfs3Procedure.Access:
-                writer.U32(Word());
-                break;
-            case Nfs3Procedure.Read:
-                writer.U64(Long());
-                writer.U32(_random.Next(16) == 0 ? Word() : (uint)_random.Next(8192));
-                break;
-            case Nfs3Procedure.Write:
-                int data = _random.Next(600);
-                writer.U64(Long());
-                writer.U32(_random.Next(16) == 0 ? Word() : (uint)data);
-                writer.U32((uint)_random.Next(3));
-                writer.Opaque(new byte[data]);
-                break;
-            case Nfs3Procedure.Create:
-                WriteName(ref writer);
-                uint mode = (uint)_random.Next(3);
-                writer.U32(mode);
-                if (mode == 2)
-                    writer.U64(Long());
-                else
-                    WriteSettable(ref writer);
-                break;
-            case Nfs3Procedure.MkDir or Nfs3Procedure.Symlink:
-                WriteName(ref writer);
-                WriteSettable(ref writer);
-                if (procedure == (uint)Nfs3Procedure.Symlink)
-                    writer.String(new byte[_random.Next(20)]);
-                break;
-            case Nfs3Procedure.MkNod:
-                WriteName(ref writer);
-                uint type = (uint)_random.Next(1, 8);
-                writer.U32(type);
-                if (type is 3 or 4 or 6 or 7)
-                    WriteSettable(ref writer);
-                if (type is 3 or 4)
-                    writer.U64(Long());
-                break;
-            case Nfs3Procedure.Rename:
-                WriteName(ref writer);
-                writer.Opaque(Handle());
-                WriteName(ref writer);
-                break;
-            case Nfs3Procedure.Link:
-                writer.Opaque(Handle());
-                WriteName(ref writer);
-                break;
-            case Nfs3Procedure.ReadDir or Nfs3Procedure.ReadDirPlus:
-                writer.U64(_random.Next(2) == 0 ? 0 : Long());
-                writer.U64(_random.Next(8) == 0 ? Long() : 0);
-                writer.U32(_random.Next(8) == 0 ? Word() : (uint)_random.Next(3000));
-                if (procedure == (uint)Nfs3Procedure.ReadDirPlus)
-                    writer.U32(_random.Next(8) == 0 ? Word() : (uint)_random.Next(3000));
-                break;
-            case Nfs3Procedure.Commit:
-                writer.U64(Long());
-                writer.U32(Word());
-                break;
-        }
-    }
-
-    private void WriteLockArguments(ref XdrWriter writer, uint procedure)
-    {
-        if (procedure == NlmProcedure.FreeAll)
-        {
-            writer.String("host"u8);
-            writer.U32(Word());
-            return;
-        }
-
-        writer.Opaque("ck"u8);
-        if (procedure is NlmProcedure.Lock or NlmProcedure.NonMonitoredLock or NlmProcedure.Cancel)
-            writer.Bool(_random.Next(2) == 0);
-        if (procedure is not (NlmProcedure.Unlock or NlmProcedure.Share or NlmProcedure.Unshare))
-            writer.Bool(_random.Next(2) == 0);
-        writer.String(_random.Next(2) == 0 ? "host"u8 : "other"u8);
-        writer.Opaque(Handle());
-        writer.Opaque("owner"u8);
-        if (procedure is NlmProcedure.Share or NlmProcedure.Unshare)
-        {
-            writer.U32((uint)_random.Next(5));
-            writer.U32((uint)_random.Next(5));
-            writer.Bool(false);
-            return;
-        }
-
-        writer.U32((uint)_random.Next(4));
-        writer.U64(Long());
-        writer.U64(Long());
-        if (procedure is NlmProcedure.Lock or NlmProcedure.NonMonitoredLock)
-        {
-            writer.Bool(_random.Next(16) == 0);
-            writer.U32((uint)_random.Next(3));
-        }
-    }
-
-    private void WriteSettable(ref XdrWriter writer)
-    {
-        for (int i = 0; i < 4; i++)
-        {
-            bool isSet = _random.Next(3) == 0;
-            writer.Bool(isSet);
-            if (isSet && i == 3)
-                writer.U64(Long());
-            else if (isSet)
-                writer.U32(Word());
-        }
-
-        for (int i = 0; i < 2; i++)
-        {
-            uint how = (uint)_random.Next(3);
-            writer.U32(how);
-            if (how == 2)
-                writer.U64(Long());
-        }
-    }
-
-    private void WriteName(ref XdrWriter writer) => writer.String(Encoding.ASCII.GetBytes(Name()));
-
-    private string Name() => Names[_random.Next(_random.Next(3) == 0 ? Names.Length : 5)];
-
-    private byte[] Handle()
-    {
-        byte[] handle = _handles[_random.Next(_handles.Count)];
-        switch (_random.Next(10))
-        {
-            case 0:
-                handle = [.. handle];
-                handle[_random.Next(handle.Length)] ^= (byte)(1 << _random.Next(8));
-                return handle;
-            case 1:
-                return new byte[_random.Next(70)];
-            default:
-                return handle;
-        }
-    }
-
-    private uint Word() => _random.Next(6) switch
-    {
-        0 or 1 => 0,
-        2 or 3 => (uint)_random.Next(40),
-        4 => 1u << _random.Next(32),
-        _ => (uint)_random.NextInt64(uint.MaxValue + 1L),
-    };
-
-    private ulong Long() => _random.Next(3) == 0 ? ((ulong)Word() << 32) | Word() : (ulong)_random.Next(10_000);
-
-    private void Check(int length, long number)
-    {
-        string Context() => $"seed {seed}, call {number}: {Convert.ToHexString(_buffer.AsSpan(0, length))}";
-        ReadOnlySpan<byte> record = _buffer.AsSpan(0, length);
-        RpcOutcome outcome;
-        int size;
-        try
-        {
-            outcome = _dispatcher.Dispatch(_lane, _connection, record, _reply, out size);
-        }
-        catch (Exception e)
-        {
-            throw new InvalidOperationException($"an exception got out: {Context()}", e);
-        }
-
-        if (_defect is not null)
-            throw new InvalidOperationException($"a defect: {Context()}", _defect);
-        if (outcome != RpcOutcome.Reply)
-            return;
-
-        Answered++;
         var reply = new XdrReader(_reply.AsSpan(0, size));
-        uint xid = reply.U32();
-        bool isAccepted = reply.U32() == 1 && reply.U32() == 0 && reply.U32() == 0 && reply.U32() == 0 && reply.U32() == 0;
-        if (reply.Malformed || size % 4 != 0 || xid != BinaryPrimitives.ReadUInt32BigEndian(record))
-            throw new InvalidOperationException($"a reply that is none: {Context()}");
-        if (!isAccepted)
+        NfsVerdict verdict = outcome switch
+        {
+            RpcOutcome.Hopeless => NfsVerdict.Hopeless,
+            RpcOutcome.None => NfsVerdict.Stray,
+            _ => NfsReplies.ReadVerdict(ref reply, asked),
+        };
+        Demand(verdict == asked.Verdict, $"{verdict}, where {asked.Verdict} is right");
+        Demand(!reply.Malformed && (verdict == NfsVerdict.Success || reply.AtEnd), $"a malformed reply of {size} bytes");
+        if (verdict != NfsVerdict.Success)
         {
             Refused++;
             return;
         }
 
-        uint program = BinaryPrimitives.ReadUInt32BigEndian(record[12..]), procedure = BinaryPrimitives.ReadUInt32BigEndian(record[20..]);
-        if (program != Nfs3Program.ProgramNumber || procedure == 0)
-            return;
+        bool succeeded = asked.Procedure == 0 ? reply.AtEnd : ReadResults(ref reply, asked);
+        Demand(!succeeded || mustFail is null, $"a success, though {mustFail}");
+    }
 
-        var status = (Nfs3Status)reply.U32();
-        bool isWellFormed = Nfs3ReplyShape.Skip((Nfs3Procedure)procedure, status, ref reply) && reply.AtEnd;
-        if (!isWellFormed)
-            throw new InvalidOperationException($"a reply of {size} bytes with {status} that cannot be taken apart: {Context()}\n{Convert.ToHexString(_reply.AsSpan(0, Math.Min(size, 400)))}");
-        if (!Nfs3ReplyShape.MayAnswer((Nfs3Procedure)procedure, status))
-            throw new InvalidOperationException($"{status} is no answer of {(Nfs3Procedure)procedure}: {Context()}");
-        if (status == Nfs3Status.Ok)
+    private static void Demand(bool holds, string otherwise)
+    {
+        if (!holds)
+            throw new InvalidOperationException(otherwise);
+    }
+
+    /// <summary>Takes the results apart; true if they say that what was asked was done.</summary>
+    private bool ReadResults(ref XdrReader reply, in NfsCallOracle asked)
+    {
+        switch (asked.Program)
         {
-            Succeeded++;
-            if (MustFail(record, (Nfs3Procedure)procedure) is { } reason)
-                throw new InvalidOperationException($"a success, though {reason}: {Context()}");
+            case Nfs3Program.ProgramNumber:
+                return ReadNfsResults(ref reply, asked);
+            case NfsAclProgram.ProgramNumber:
+                return reply.U32() == 0;
+            case NlmProgram.ProgramNumber:
+                if (asked.Procedure == NlmProcedure.FreeAll)
+                    return reply.AtEnd;
+                reply.Opaque(1024);
+                var status = (NlmStatus)reply.Enum((uint)NlmStatus.Failed);
+                Demand(!reply.Malformed, "no status of NLM");
+                return status is NlmStatus.Granted or NlmStatus.Blocked or NlmStatus.Denied or NlmStatus.Deadlock;
+            case MountProgram.ProgramNumber when asked.Procedure == 1:
+                if ((MountStatus)reply.U32() != MountStatus.Ok)
+                    return false;
+                Demand(_codec.TryRead(reply.Opaque(64), out NfsFileHandle handle) && handle.ExportId is >= 1 and <= 4, "a handle of no export");
+                return true;
+            default:
+                return true;
         }
     }
 
-    /// <summary>Why a call with these bytes must not succeed, whatever the state; null if it may.</summary>
-    private string? MustFail(ReadOnlySpan<byte> record, Nfs3Procedure procedure)
+    private bool ReadNfsResults(ref XdrReader reply, in NfsCallOracle asked)
     {
-        var call = new XdrReader(record);
-        call.Fixed(24);
-        for (int i = 0; i < 2; i++)
+        var procedure = (Nfs3Procedure)asked.Procedure;
+        var status = (Nfs3Status)reply.U32();
+        int before = reply.Remaining;
+        bool isWellFormed = Nfs3ReplyShape.Skip(procedure, status, ref reply) && reply.AtEnd;
+        Demand(isWellFormed, $"{status} with results of {before} bytes that cannot be taken apart");
+        Demand(Nfs3ReplyShape.MayAnswer(procedure, status), $"{status} is no answer of {procedure}");
+        if (status != Nfs3Status.Ok)
+            return false;
+
+        // READ: post_op_attr, count, eof and length stand before the data.
+        const int readFrameBytes = 100;
+        if (procedure == Nfs3Procedure.Read)
+            Demand(before - readFrameBytes <= ((long)asked.Count + 3 & ~3), $"more data than the {asked.Count} bytes that were asked for");
+        if (procedure is Nfs3Procedure.ReadDir or Nfs3Procedure.ReadDirPlus)
+            Demand(before <= asked.Count, $"a listing of {before} bytes, {asked.Count} were asked for");
+        Succeeded++;
+        return true;
+    }
+
+    /// <summary>Why a call that can be decoded must not succeed; null if it may.</summary>
+    private string? WhyMustFail(in NfsCallOracle asked, Connection connection)
+    {
+        // A retransmission gets its first answer, whatever has become of the handle; only small xids come twice.
+        bool mayBeRepeated = asked.Xid < 4;
+        uint firstExport = 0;
+        for (int i = 0; i < asked.Handles; i++)
         {
-            call.U32();
-            call.Opaque(400);
+            if (!_codec.TryRead(i == 0 ? asked.FirstHandle : asked.SecondHandle, out NfsFileHandle handle))
+                return "the handle was never given out";
+            if (handle.ExportId is 0 or > LockedExport || (handle.ExportId == LockedExport && connection.Peer != Peers[^1]))
+                return "the client may not use that export, or there is none";
+            if (handle.ExportId == ReadOnlyExport && asked.Changes)
+                return "the export is read-only";
+            if (i == 1 && handle.ExportId != firstExport)
+                return "the handles are of two exports";
+            firstExport = handle.ExportId;
+            FsStatus status = _vfs.GetAttributes(handle.Inode, out InodeRecord record);
+            if (!mayBeRepeated && (status != FsStatus.Ok || record.Generation != handle.Generation))
+                return "the file is gone";
         }
 
-        if (!_codec.TryRead(call.Opaque(64), out NfsFileHandle handle))
-            return "the handle was never given out";
-        if (handle.ExportId is 4 or 5)
-            return "the client may not use that export, or there is none";
-        if (handle.ExportId == 3 && Nfs3OpTable.Find((uint)procedure)!.Changes)
-            return "the export is read-only";
-        if (procedure is Nfs3Procedure.Lookup or Nfs3Procedure.Remove or Nfs3Procedure.RmDir or Nfs3Procedure.Create or Nfs3Procedure.MkDir or Nfs3Procedure.Symlink
-            or Nfs3Procedure.MkNod or Nfs3Procedure.Rename)
+        bool isLookup = asked.Program == Nfs3Program.ProgramNumber && asked.Procedure == (uint)Nfs3Procedure.Lookup;
+        for (int i = 0; i < asked.Names; i++)
         {
-            ReadOnlySpan<byte> name = call.String(int.MaxValue);
+            ReadOnlySpan<byte> name = i == 0 ? asked.FirstName : asked.SecondName;
             if (name.IsEmpty || name.Length > 255 || name.IndexOfAny((byte)0, (byte)'/') >= 0)
                 return "the name cannot be";
-            if (procedure != Nfs3Procedure.Lookup && (name.SequenceEqual("."u8) || name.SequenceEqual(".."u8)))
+            if (!isLookup && (name.SequenceEqual("."u8) || name.SequenceEqual(".."u8)))
                 return "the name is a dot";
         }
 
         return null;
     }
+
+    public void InodeChanged(InodeId inode, long offset, long lengthBytes, int origin) => _changes++;
+
+    public void EntryChanged(InodeId directory, ReadOnlySpan<byte> name, InodeId child, int origin) => _changes++;
 
     public void Defect(IRpcProgram program, uint version, uint procedure, Exception fault) => _defect = fault;
 
@@ -438,11 +281,11 @@ internal sealed class NfsFuzzer(int seed) : IRpcEvents
     {
     }
 
-    private sealed class Connection : IRpcConnection
+    private sealed class Connection(RpcPeer peer) : IRpcConnection
     {
-        public long Id => 1;
+        public long Id => peer.Port;
 
-        public RpcPeer Peer { get; } = RpcPeer.From(IPAddress.Parse("192.0.2.1"), 1000);
+        public RpcPeer Peer => peer;
 
         public RpcPeer Local { get; } = RpcPeer.From(IPAddress.Loopback, 2049);
 
