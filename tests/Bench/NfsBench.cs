@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Runtime.InteropServices;
@@ -14,7 +15,7 @@ using StoreCore.Rpc;
 
 namespace Bench;
 
-/// <summary>The NFS front end: <c>nfs-serve DIR PORT</c> and <c>nfs-fuzz N [SEED]</c>.</summary>
+/// <summary>The NFS front end: <c>nfs-serve DIR PORT</c>, <c>nfs-fuzz N [SEED]</c> and <c>nfs-fuzz-socket ADDRESS:PORT WRITABLE READONLY N [SEED]</c>.</summary>
 internal static class NfsBench
 {
     /// <summary>
@@ -72,14 +73,80 @@ internal static class NfsBench
     public static int Fuzz(long calls, int seed)
     {
         const long Part = 1_000_000;
+        long began = Stopwatch.GetTimestamp();
         for (long done = 0; done < calls; done += Part, seed++)
         {
             var fuzzer = new NfsFuzzer(seed);
             long part = Math.Min(Part, calls - done);
             fuzzer.Run(part);
-            Console.WriteLine($"seed {seed}: {part} calls, {fuzzer.Answered} answered, {fuzzer.Refused} refused, {fuzzer.Succeeded} of NFS succeeded");
+            Console.WriteLine($"seed {seed}: {part} calls, {fuzzer.Answered} answered, {fuzzer.Refused} refused, {fuzzer.Succeeded} of NFS succeeded; resident {Environment.WorkingSet >> 20} MiB");
         }
 
+        Console.WriteLine($"{calls} calls in {Stopwatch.GetElapsedTime(began).TotalSeconds:F0} s");
         return 0;
+    }
+
+    /// <summary>
+    /// Sends N random and mutated calls to a server over some connections at once, and asks it all the while as an ordinary client does. The two exports are one that this client may write
+    /// and one that it may only read.
+    /// </summary>
+    public static int FuzzSocket(IPEndPoint server, string writable, string readOnly, long calls, int seed)
+    {
+        const int Threads = 4;
+        NfsSocketFuzzer[] fuzzers = [.. Enumerable.Range(seed, Threads).Select(one => new NfsSocketFuzzer(server, writable, readOnly, one))];
+        var faults = new List<Exception>();
+        long began = Stopwatch.GetTimestamp();
+        using var ended = new CancellationTokenSource();
+        Thread good = Go(() => AskAsOrdinaryClient(server, ended.Token));
+        Thread[] threads = [.. fuzzers.Select(fuzzer => Go(() => fuzzer.Run(calls / Threads)))];
+        foreach (Thread thread in threads)
+            thread.Join();
+        ended.Cancel();
+        good.Join();
+        foreach (NfsSocketFuzzer fuzzer in fuzzers)
+            fuzzer.Dispose();
+        Console.WriteLine(
+            $"seeds {seed} to {seed + Threads - 1}: {fuzzers.Sum(static one => one.Sent)} calls over {fuzzers.Sum(static one => one.Connections)} connections, "
+            + $"{fuzzers.Sum(static one => one.Answered)} answered, in {Stopwatch.GetElapsedTime(began).TotalSeconds:F0} s");
+        foreach (Exception fault in faults)
+            Console.Error.WriteLine(fault);
+        return faults.Count == 0 ? 0 : 1;
+
+        Thread Go(Action work)
+        {
+            var thread = new Thread(() =>
+            {
+                try
+                {
+                    work();
+                }
+                catch (InvalidOperationException e)
+                {
+                    lock (faults)
+                        faults.Add(e);
+                }
+            });
+            thread.Start();
+            return thread;
+        }
+    }
+
+    private static void AskAsOrdinaryClient(IPEndPoint server, CancellationToken ended)
+    {
+        long asked = 0, longest = 0;
+        while (!ended.IsCancellationRequested)
+        {
+            using RpcClient client = RpcClient.Connect(server, TimeSpan.FromSeconds(10), (uint)asked, out string? error) ?? throw new InvalidOperationException(error);
+            for (int i = 0; i < 100; i++, asked++)
+            {
+                long began = Stopwatch.GetTimestamp();
+                RpcClientResult result = client.Call(MountProgram.ProgramNumber, 3, 5, default, TimeSpan.FromSeconds(10), out _);
+                longest = Math.Max(longest, Stopwatch.GetTimestamp() - began);
+                if (!result.Succeeded)
+                    throw new InvalidOperationException($"the ordinary client was not served: {result.Text}");
+            }
+        }
+
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"an ordinary client got {asked} answers, after {longest * 1e3 / Stopwatch.Frequency:F1} ms at most"));
     }
 }

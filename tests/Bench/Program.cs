@@ -1,4 +1,6 @@
+using System.Net;
 using Bench;
+using Bench.Load;
 
 switch (args)
 {
@@ -28,10 +30,16 @@ switch (args)
         return MountJobs.Crashes(count, first);
     case ["nfs-serve", var directory, var port] when int.TryParse(port, out int number):
         return NfsBench.Serve(directory, number);
+    case ["nfs-load", var server, var export, var connections, var duration, .. var words] when IPEndPoint.TryParse(server, out IPEndPoint? endpoint)
+        && int.TryParse(connections, out int count) && count > 0 && int.TryParse(duration, out int wanted) && wanted > 0:
+        return NfsLoad.Run(endpoint, export, count, wanted, words);
     case ["nfs-fuzz", var calls] when long.TryParse(calls, out long count) && count > 0:
         return NfsBench.Fuzz(count, 1);
     case ["nfs-fuzz", var calls, var seed] when long.TryParse(calls, out long count) && count > 0 && int.TryParse(seed, out int first):
         return NfsBench.Fuzz(count, first);
+    case ["nfs-fuzz-socket", var server, var writable, var readOnly, var calls, .. var seed] when IPEndPoint.TryParse(server, out IPEndPoint? endpoint)
+        && long.TryParse(calls, out long count) && count > 0:
+        return NfsBench.FuzzSocket(endpoint, writable, readOnly, count, seed is [var text] && int.TryParse(text, out int given) ? given : 1);
     case ["rpc-fuzz", var records] when long.TryParse(records, out long count) && count > 0:
         return RpcBench.Fuzz(count, 1);
     case ["rpc-fuzz", var records, var seed] when long.TryParse(records, out long count) && count > 0 && int.TryParse(seed, out int first):
@@ -43,7 +51,7 @@ switch (args)
     default:
         Console.Error.WriteLine(
             "usage: Bench fuse-mount DIR [POLL_US BULK_US LONG_US READERS] | fuse-fuzz N [SEED] | blocks DIR [MIB] | "
-            + "mount-jobs DIR | nfs-serve DIR PORT | nfs-fuzz N [SEED] | crash-simulation SEEDS [FIRST] | metadata-scale N DIR | metadata-lookups N DIR | metadata-whole DIR | metadata-threads N DIR | "
+            + "mount-jobs DIR | nfs-serve DIR PORT | nfs-fuzz N [SEED] | nfs-fuzz-socket ADDRESS:PORT WRITABLE READONLY N [SEED] | nfs-load ADDRESS:PORT EXPORT CONNECTIONS SECONDS [NAME=VALUE...] | crash-simulation SEEDS [FIRST] | metadata-scale N DIR | metadata-lookups N DIR | metadata-whole DIR | metadata-threads N DIR | "
             + "metadata-operations N DIR | metadata-batching N DIR | rpc-fuzz N [SEED] | rpc-pingpong [SECONDS]");
         return 64;
 }
