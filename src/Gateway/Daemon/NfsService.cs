@@ -17,20 +17,13 @@ namespace Gateway.Daemon;
 /// </summary>
 internal sealed class NfsService : IDisposable
 {
-    /// <summary>What the status says where rpcbind knows the programs.</summary>
-    private const string Registered = "registered";
-
     /// <summary>How long calls in progress may take when the daemon ends; their clients ask whoever serves next.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
-
-    /// <summary>rpcbind is on this machine: one that does not answer by then hangs.</summary>
-    private static readonly TimeSpan RpcbindTimeout = TimeSpan.FromSeconds(3);
 
     private readonly NfsServer _server;
     private readonly TimeProvider _clock;
     private readonly ILogger _log;
-    private readonly RpcbindRegistration? _registration;
-    private readonly string _rpcbind;
+    private readonly RpcbindKeeper? _rpcbind;
 
     /// <exception cref="OperatingException">rpcbind is wanted and cannot be had.</exception>
     private NfsService(NfsServer server, RpcbindUse rpcbind, TimeProvider clock, ILogger log)
@@ -39,21 +32,17 @@ internal sealed class NfsService : IDisposable
         _clock = clock;
         _log = log;
         if (rpcbind == RpcbindUse.No)
-        {
-            _rpcbind = "not used (nfs.rpcbind = no)";
             return;
-        }
 
-        _registration = new RpcbindRegistration(RpcbindTimeout);
-        if (_registration.Register(server.Programs, server.Endpoints) is not { } error)
-        {
-            _rpcbind = Registered;
+        _rpcbind = new RpcbindKeeper(server.Programs, server.Endpoints, log, out string? error);
+        if (error is null)
             return;
-        }
-
         if (rpcbind == RpcbindUse.Yes)
+        {
+            _rpcbind.Dispose();
             throw new OperatingException(ExitCode.Unavailable, $"NFS: {error}; start rpcbind (package rpcbind), or set nfs.rpcbind to auto");
-        _rpcbind = error;
+        }
+
         log.LogInformation("NFS is not registered with rpcbind: {Reason}. Clients name the ports themselves (port=, mountport=) and mount with nolock", error);
     }
 
@@ -96,7 +85,7 @@ internal sealed class NfsService : IDisposable
     /// <summary>Stops listening, lets calls in progress end, closes the connections.</summary>
     public void Dispose()
     {
-        _registration?.Dispose();
+        _rpcbind?.Dispose();
         if (!_server.Stop(Patience))
             _log.LogWarning("NFS: calls in progress were cut off; their clients send them again");
     }
@@ -104,7 +93,7 @@ internal sealed class NfsService : IDisposable
     public NfsInfo Describe(int exports)
     {
         RpcServerState state = _server.State;
-        return new NfsInfo(Listen, _rpcbind, exports, _server.Clients().Count(client => client.Connections > 0), state.Connections, state.Calls.Completed);
+        return new NfsInfo(Listen, _rpcbind?.State ?? "not used (nfs.rpcbind = no)", exports, _server.Clients().Count(client => client.Connections > 0), state.Connections, state.Calls.Completed);
     }
 
     public IReadOnlyList<OperationStat> Operations() =>

@@ -6,6 +6,22 @@ using System.Text;
 
 namespace StoreCore.Rpc;
 
+/// <summary>What rpcbind has of what was to be registered.</summary>
+public enum RpcbindHolding
+{
+    /// <summary>All of it.</summary>
+    Ours,
+
+    /// <summary>Something is missing, and nothing of another server stands in its place.</summary>
+    Missing,
+
+    /// <summary>Another server has registered itself.</summary>
+    Others,
+
+    /// <summary>It cannot be asked.</summary>
+    Unknown,
+}
+
 /// <summary>
 /// Tells the local rpcbind (RFC 1833) which programs are served where, so that clients of NLM and showmount(8) find them. Optional: without rpcbind
 /// everything else works. Over its Unix domain socket by RPCBPROC_SET of version 4, the way that it allows to its own host; where that is not there, by
@@ -18,13 +34,14 @@ public sealed class RpcbindRegistration : IDisposable
     public const string StandardSocket = "/run/rpcbind.sock";
 
     private const uint RpcbindProgram = 100000, RpcbindVersion = 4, PortmapVersion = 2;
-    private const uint SetProcedure = 1, UnsetProcedure = 2; // the same numbers in both versions
+    private const uint SetProcedure = 1, UnsetProcedure = 2, DumpProcedure = 4; // the same numbers in both versions
     private const uint ProtocolTcp = 6;
 
     private readonly TimeSpan _timeout;
     private readonly string _socketPath;
     private readonly IPEndPoint _portmapper;
     private readonly List<(uint Program, uint Version, RpcPeer Where)> _registered = [];
+    private List<(uint Program, uint Version, RpcPeer Where)> _wanted = [];
 
     /// <param name="timeout">For all of one <see cref="Register"/> or <see cref="Unregister"/>.</param>
     /// <param name="socketPath">Null: <see cref="StandardSocket"/>.</param>
@@ -43,29 +60,60 @@ public sealed class RpcbindRegistration : IDisposable
     /// <returns>Null, or one line for people: why some or all are not registered.</returns>
     public string? Register(IEnumerable<IRpcProgram> programs, IReadOnlyList<RpcPeer> endpoints)
     {
+        _registered.Clear();
+        _wanted =
+        [
+            .. from program in programs
+               from version in Enumerable.Range((int)program.LowestVersion, (int)(program.HighestVersion - program.LowestVersion + 1))
+               from endpoint in endpoints.DistinctBy(static endpoint => endpoint.IsV4)
+               select (program.Program, (uint)version, endpoint),
+        ];
         using Rpcbind? rpcbind = Connect(out string? error);
         if (rpcbind is null)
             return error;
 
-        foreach (IRpcProgram program in programs)
+        foreach ((uint program, uint version, RpcPeer where) in _wanted)
         {
-            for (uint version = program.LowestVersion; version <= program.HighestVersion; version++)
-            {
-                foreach (RpcPeer where in endpoints.DistinctBy(static endpoint => endpoint.IsV4))
-                {
-                    // What a server that died left behind would be in the way; that there was nothing is no failure.
-                    if (rpcbind.Call(UnsetProcedure, program.Program, version, where, out _) is { } broken)
-                        return broken;
-                    if (rpcbind.Call(SetProcedure, program.Program, version, where, out bool done) is { } failed)
-                        return failed;
-                    if (!done)
-                        return $"rpcbind refused to register {program.Name} version {version}";
-                    _registered.Add((program.Program, version, where));
-                }
-            }
+            // What a server that died left behind would be in the way; that there was nothing is no failure.
+            if (rpcbind.Change(UnsetProcedure, program, version, where, out _) is { } broken)
+                return broken;
+            if (rpcbind.Change(SetProcedure, program, version, where, out bool done) is { } failed)
+                return failed;
+            if (!done)
+                return $"rpcbind refused to register {programs.First(one => one.Program == program).Name} version {version}";
+            _registered.Add((program, version, where));
         }
 
         return null;
+    }
+
+    /// <summary>Asks whether rpcbind has what <see cref="Register"/> was to register: it may have been restarted since, or another server may have taken its place.</summary>
+    /// <param name="reason">One line for people where it is not all there.</param>
+    public RpcbindHolding Look(out string? reason)
+    {
+        using Rpcbind? rpcbind = Connect(out reason);
+        if (rpcbind is null)
+            return RpcbindHolding.Unknown;
+        reason = rpcbind.List(out Dictionary<(uint, uint, bool), string> found);
+        if (reason is not null)
+            return RpcbindHolding.Unknown;
+
+        bool isMissing = false;
+        foreach ((uint program, uint version, RpcPeer where) in _wanted)
+        {
+            if (!found.TryGetValue((program, version, where.IsV4), out string? address))
+            {
+                isMissing = true;
+            }
+            else if (address != rpcbind.AddressOf(where))
+            {
+                reason = $"another server has registered program {program} version {version} there, at {address}";
+                return RpcbindHolding.Others;
+            }
+        }
+
+        reason = isMissing ? "rpcbind has forgotten what was registered" : null;
+        return isMissing ? RpcbindHolding.Missing : RpcbindHolding.Ours;
     }
 
     /// <summary>Takes back what was registered.</summary>
@@ -81,7 +129,7 @@ public sealed class RpcbindRegistration : IDisposable
 
         foreach ((uint program, uint version, RpcPeer where) in _registered)
         {
-            if (rpcbind.Call(UnsetProcedure, program, version, where, out _) is { } failed)
+            if (rpcbind.Change(UnsetProcedure, program, version, where, out _) is { } failed)
                 return failed;
         }
 
@@ -119,10 +167,47 @@ public sealed class RpcbindRegistration : IDisposable
     /// <summary>A connection to it, by one of its two protocols.</summary>
     private sealed class Rpcbind(RpcClient client, bool portmap, long deadline) : IDisposable
     {
+        private const int MaxTextBytes = 1024;
+        private const string Malformed = "rpcbind: the answer is malformed";
+
         public void Dispose() => client.Dispose();
 
-        /// <summary>Null if it answered, or why it did not.</summary>
-        public string? Call(uint procedure, uint program, uint version, RpcPeer where, out bool done)
+        /// <summary>An address as it stands in its list: the universal one, or a port alone.</summary>
+        public string AddressOf(RpcPeer where) => portmap ? where.Port.ToString(CultureInfo.InvariantCulture) : UniversalAddress(where);
+
+        /// <summary>All that is registered over TCP, by program, version and whether it is IPv4. Null if it answered, or why it did not.</summary>
+        public string? List(out Dictionary<(uint Program, uint Version, bool IsV4), string> found)
+        {
+            found = [];
+            if (Call(DumpProcedure, [], out ReadOnlySpan<byte> results) is { } error)
+                return error;
+
+            var reader = new XdrReader(results);
+            while (reader.Bool())
+            {
+                uint program = reader.U32();
+                uint version = reader.U32();
+                if (portmap)
+                {
+                    bool isTcp = reader.U32() == ProtocolTcp; // mapping: prog, vers, prot, port
+                    string port = reader.U32().ToString(CultureInfo.InvariantCulture);
+                    if (isTcp)
+                        found.TryAdd((program, version, true), port);
+                    continue;
+                }
+
+                ReadOnlySpan<byte> network = reader.String(MaxTextBytes); // rpcb: prog, vers, netid, addr, owner
+                string address = Encoding.ASCII.GetString(reader.String(MaxTextBytes));
+                reader.String(MaxTextBytes);
+                if (network.SequenceEqual("tcp"u8) || network.SequenceEqual("tcp6"u8))
+                    found.TryAdd((program, version, network.Length == 3), address);
+            }
+
+            return reader.AtEnd ? null : Malformed;
+        }
+
+        /// <summary>SET or UNSET. Null if it answered, or why it did not.</summary>
+        public string? Change(uint procedure, uint program, uint version, RpcPeer where, out bool done)
         {
             done = false;
             if (portmap && !where.IsV4)
@@ -143,14 +228,18 @@ public sealed class RpcbindRegistration : IDisposable
                 arguments.String([]); // rpcbind sees itself who asks
             }
 
-            RpcClientResult result = client.Call(
-                RpcbindProgram, portmap ? PortmapVersion : RpcbindVersion, procedure, arguments.Written, Left(deadline), out ReadOnlySpan<byte> results);
-            if (!result.Succeeded)
-                return $"rpcbind: {result.Text}";
+            if (Call(procedure, arguments.Written, out ReadOnlySpan<byte> results) is { } error)
+                return error;
 
             var reader = new XdrReader(results);
             done = reader.Bool();
-            return reader.AtEnd ? null : "rpcbind: the answer is malformed";
+            return reader.AtEnd ? null : Malformed;
+        }
+
+        private string? Call(uint procedure, ReadOnlySpan<byte> arguments, out ReadOnlySpan<byte> results)
+        {
+            RpcClientResult result = client.Call(RpcbindProgram, portmap ? PortmapVersion : RpcbindVersion, procedure, arguments, Left(deadline), out results);
+            return result.Succeeded ? null : $"rpcbind: {result.Text}";
         }
     }
 

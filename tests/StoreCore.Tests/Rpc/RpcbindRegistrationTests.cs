@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
@@ -16,7 +17,7 @@ public sealed class RpcbindRegistrationTests : IDisposable
 
     public void Dispose() => Directory.Delete(_directory, recursive: true);
 
-    /// <summary>Answers SET and UNSET of version 4, and remembers them.</summary>
+    /// <summary>Answers SET, UNSET and DUMP of version 4, and remembers the requests.</summary>
     private sealed class Rpcbind : IRpcProgram
     {
         public uint Program => 100000;
@@ -27,16 +28,34 @@ public sealed class RpcbindRegistrationTests : IDisposable
 
         public string Name => "rpcbind";
 
-        public int Procedures => 3;
+        public int Procedures => 5;
 
         public bool Refuses { get; init; }
 
         public List<string> Requests { get; } = [];
 
-        public string ProcedureName(uint procedure) => procedure == 1 ? "SET" : "UNSET";
+        public List<string> Registered { get; } = [];
+
+        public string ProcedureName(uint procedure) => procedure switch { 1 => "SET", 2 => "UNSET", _ => "DUMP" };
 
         public RpcAcceptStatus Call(in RpcCall call, ref XdrReader arguments, ref XdrWriter results)
         {
+            if (call.Procedure == 4)
+            {
+                foreach (string[] fields in Registered.Select(static line => line.Split(' ')))
+                {
+                    results.Bool(true);
+                    results.U32(Convert.ToUInt32(fields[0], 16));
+                    results.U32(uint.Parse(fields[1], CultureInfo.InvariantCulture));
+                    foreach (string text in fields[2..])
+                        results.String(Encoding.ASCII.GetBytes(text));
+                    results.String("superuser"u8);
+                }
+
+                results.Bool(false);
+                return RpcAcceptStatus.Success;
+            }
+
             uint program = arguments.U32();
             uint version = arguments.U32();
             string network = Encoding.ASCII.GetString(arguments.String(100));
@@ -45,6 +64,9 @@ public sealed class RpcbindRegistrationTests : IDisposable
             if (!arguments.AtEnd)
                 return RpcAcceptStatus.GarbageArguments;
             Requests.Add($"{ProcedureName(call.Procedure)} {program:X} {version} {network} {address}");
+            Registered.RemoveAll(line => line.StartsWith($"{program:X} {version} {network} ", StringComparison.Ordinal));
+            if (call.Procedure == 1)
+                Registered.Add($"{program:X} {version} {network} {address}");
             results.Bool(!Refuses);
             return RpcAcceptStatus.Success;
         }
@@ -102,6 +124,29 @@ public sealed class RpcbindRegistrationTests : IDisposable
         Assert.Equal(
             ["UNSET 20000001 1 tcp 0.0.0.0.8.1", "UNSET 20000001 1 tcp6 ::.8.1", "UNSET 20000001 2 tcp 0.0.0.0.8.1", "UNSET 20000001 2 tcp6 ::.8.1"],
             rpcbind.Requests);
+    }
+
+    [Fact]
+    public void What_it_still_has_can_be_asked()
+    {
+        var rpcbind = new Rpcbind();
+        using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        Thread server = Serve(rpcbind, listener, connections: 5);
+        using (var registration = new RpcbindRegistration(Patience, SocketPath))
+        {
+            Assert.Null(registration.Register([new EchoProgram()], [RpcPeer.From(IPAddress.Any, 2049)]));
+            rpcbind.Registered.Add("100000 4 udp 0.0.0.0.0.111");
+            Assert.Equal(RpcbindHolding.Ours, registration.Look(out string? reason));
+            Assert.Null(reason);
+            rpcbind.Registered.RemoveAt(0);
+            Assert.Equal(RpcbindHolding.Missing, registration.Look(out reason));
+            Assert.Equal("rpcbind has forgotten what was registered", reason);
+            rpcbind.Registered.Add("20000001 1 tcp 0.0.0.0.9.9");
+            Assert.Equal(RpcbindHolding.Others, registration.Look(out reason));
+            Assert.Equal("another server has registered program 536870913 version 1 there, at 0.0.0.0.9.9", reason);
+        }
+
+        server.Join();
     }
 
     [Fact]
