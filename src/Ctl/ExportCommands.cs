@@ -97,6 +97,8 @@ internal static class ExportCommands
     private static int Import(ParseResult result, string file)
     {
         string text;
+        if (Directory.Exists(file))
+            throw new OperatingException(ExitCode.NoInput, $"{file} is a directory; name a file in the format of exports(5)");
         try
         {
             text = file == "-" ? Console.In.ReadToEnd() : File.ReadAllText(file);
@@ -109,6 +111,8 @@ internal static class ExportCommands
         }
 
         byte[] body = JsonSerializer.SerializeToUtf8Bytes(new ExportImportRequest(text), AdminJson.Default.ExportImportRequest);
+        if (body.Length > AdminProtocol.MaxRequestBytes)
+            throw new OperatingException(ExitCode.DataError, $"{file}: it is larger than {Text.Bytes(AdminProtocol.MaxRequestBytes)}; name networks instead of single clients");
         try
         {
             return QueryCommands.Show(result, "/v1/exports/import", AdminJson.Default.ExportImportReport, Render, "POST", body);

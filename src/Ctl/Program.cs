@@ -4,12 +4,15 @@ using Ctl;
 using Gateway.Admin.Contract;
 
 RootCommand root = CommandTree.Build();
-ParseResult parsed = root.Parse(args);
+
+// A client may begin with "@": that names no file to read arguments from.
+ParseResult parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
 if (parsed.Errors.Count > 0 && parsed.Action is ParseErrorAction)
 {
     // One line, and where the rest can be read: the whole help text would push the reason off the screen.
     string command = string.Join(' ', CommandTree.PathOf(parsed.CommandResult.Command));
-    Console.Error.WriteLine($"gatewayctl: {parsed.Errors[0].Message.TrimEnd('.')}; see {command} --help");
+    string reason = parsed.UnmatchedTokens is [string unknown, ..] ? $"Unrecognized command or argument '{unknown}'" : parsed.Errors[0].Message.TrimEnd('.');
+    Console.Error.WriteLine($"gatewayctl: {reason}; see {command} --help");
     return (int)ExitCode.Usage;
 }
 

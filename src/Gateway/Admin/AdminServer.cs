@@ -35,7 +35,7 @@ internal sealed class AdminServer : IAsyncDisposable
         PrepareSocketPath(socket);
         var options = new KestrelServerOptions { AddServerHeader = false };
         options.Limits.MaxConcurrentConnections = 64;
-        options.Limits.MaxRequestBodySize = 64 << 10;
+        options.Limits.MaxRequestBodySize = AdminProtocol.MaxRequestBytes;
         options.Limits.MaxRequestLineSize = 16 << 10; // a path of 4095 bytes, each escaped as three
         options.Limits.MaxRequestHeadersTotalSize = 16 << 10;
         options.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(5);

@@ -71,10 +71,12 @@ internal sealed class ExportSet : IVfsObserver, IDisposable
         List<ClientRule> rules = [.. clients.Select(ParseClient)];
         if (rules.Count == 0)
             throw new OperatingException(ExitCode.Usage, $"export {normal}: no client is named; add --client CLIENT:OPTIONS, for example --client 192.168.1.0/24:rw");
-        if (Resolve(normal, null) == InodeId.None)
+        if (rules.CountBy(static rule => rule.Host).FirstOrDefault(static host => host.Value > 1).Key is { } twice)
+            throw new OperatingException(ExitCode.Usage, $"export {normal}: the client {twice} is named twice; name it once, with all its options");
+        if (Resolve(normal, null, out string obstacle) == InodeId.None)
         {
             throw new OperatingException(
-                ExitCode.NoInput, $"export {normal}: there is no such directory in the file system; make it first (paths of exports count from the root of the file system, not from a mount point)");
+                ExitCode.NoInput, $"export {normal}: {obstacle}; name a directory (paths of exports count from the root of the file system, not from a mount point)");
         }
 
         lock (_gate)
@@ -130,21 +132,21 @@ internal sealed class ExportSet : IVfsObserver, IDisposable
         }
 
         ExportAccess access = table.Decide(address, port, export);
-        bool isThere = Resolve(normal, null) != InodeId.None;
+        bool isThere = Resolve(normal, null, out string obstacle) != InodeId.None;
         string reason = access.Explain(address, port, export);
         return new ExportCheck(
             access.IsAllowed && isThere, export.Path, access.Rule?.Host ?? "", access.Rule is { } rule ? rule.Options.ToString() : "",
-            isThere ? reason : $"{reason[..^1]}, but there is no directory {normal}.");
+            isThere ? reason : $"{reason[..^1]}, but {obstacle}.");
     }
 
     /// <summary>Takes over exports from text in the format of exports(5): each that it names gets exactly the clients named there.</summary>
     /// <exception cref="OperatingException">The text is wrong somewhere: then nothing has been changed.</exception>
     public ExportImportReport Import(string text)
     {
-        IReadOnlyList<ExportsEntry> entries = ExportsFile.Parse(text, out IReadOnlyList<string> errors);
+        IReadOnlyList<ExportsEntry> entries = ExportsFile.Parse(text, out IReadOnlyList<ExportsError> errors);
         if (errors.Count > 0)
         {
-            string more = errors.Count > 1 ? string.Create(CultureInfo.InvariantCulture, $" (and {errors.Count - 1} more lines are wrong)") : "";
+            string more = errors.Count > 1 ? $" (wrong too: line {string.Join(", ", errors.Skip(1).Select(static error => error.Line))})" : "";
             throw new OperatingException(ExitCode.DataError, $"{errors[0]}{more}; nothing was imported: mend the text and import it again");
         }
 
@@ -152,18 +154,30 @@ internal sealed class ExportSet : IVfsObserver, IDisposable
         {
             List<string> notes = [];
             List<ExportDefinition> stored = [];
-            foreach (ExportsEntry entry in entries)
+            foreach (IGrouping<string, ExportsEntry> export in entries.GroupBy(static entry => entry.Path))
             {
-                stored.Add(Put(entry.Path, entry.Rules, replace: true));
-                if (entry.Ignored.Count > 0)
-                    notes.Add(string.Create(CultureInfo.InvariantCulture, $"line {entry.Line}: without effect here: {string.Join(", ", entry.Ignored)}"));
-                if (Resolve(entry.Path, null) == InodeId.None)
-                    notes.Add(string.Create(CultureInfo.InvariantCulture, $"line {entry.Line}: there is no directory {entry.Path} yet; it is served as soon as there is"));
+                stored.Add(Put(export.Key, [.. export.SelectMany(static entry => entry.Rules)], replace: true));
+                foreach (ExportsEntry entry in export)
+                    notes.AddRange(Notes(entry));
+                if (Resolve(export.Key, null, out string obstacle) == InodeId.None)
+                    notes.Add($"export {export.Key}: {obstacle}; it is served as soon as there is one");
             }
 
             Reload(resolveHosts: true);
-            return new ExportImportReport([.. stored.Select(Describe)], notes);
+            List<ExportInfo> exports = [.. stored.Select(Describe)];
+            foreach (ExportInfo export in exports)
+                notes.AddRange(export.Clients.Where(static client => client.Note.Length > 0).Select(client => $"export {export.Path}: client {client.Client}: {client.Note}"));
+            return new ExportImportReport(exports, notes);
         }
+    }
+
+    /// <summary>What an administrator might not expect of a line that is taken over.</summary>
+    private static IEnumerable<string> Notes(ExportsEntry entry)
+    {
+        if (entry.Ignored.Count > 0)
+            yield return string.Create(CultureInfo.InvariantCulture, $"line {entry.Line}: without effect here: {string.Join(", ", entry.Ignored)}");
+        if (entry.IsOpenUnsaid)
+            yield return string.Create(CultureInfo.InvariantCulture, $"line {entry.Line}: no client is named, so {entry.Path} is exported to everybody; is there a blank before the bracket?");
     }
 
     void IVfsObserver.InodeChanged(InodeId inode, long offset, long lengthBytes, int origin)
@@ -208,7 +222,7 @@ internal sealed class ExportSet : IVfsObserver, IDisposable
             // One rule that cannot be read could be the one that refuses: then nobody is let in.
             if (TryRead(definition, out IReadOnlyList<ClientRule> rules, out string? error))
             {
-                exports.Add(new Export(definition.Id, definition.Path, Resolve(definition.Path, watched), rules));
+                exports.Add(new Export(definition.Id, definition.Path, Resolve(definition.Path, watched, out _), rules));
                 continue;
             }
 
@@ -255,14 +269,22 @@ internal sealed class ExportSet : IVfsObserver, IDisposable
     }
 
     /// <summary>The directory at a path; none where there is none. Adds the directories whose names lead there.</summary>
-    private InodeId Resolve(string path, HashSet<InodeId>? watched)
+    /// <param name="obstacle">Why there is none, without a full stop.</param>
+    private InodeId Resolve(string path, HashSet<InodeId>? watched, out string obstacle)
     {
+        obstacle = "";
         InodeId at = InodeId.Root;
+        string way = "";
         foreach (string name in path.Split('/', StringSplitOptions.RemoveEmptyEntries))
         {
+            way += $"/{name}";
             watched?.Add(at);
             FsStatus status = _vfs.Lookup(Caller.System, at, Encoding.UTF8.GetBytes(name), out InodeRecord record);
-            if (status is FsStatus.NotFound or FsStatus.NotDirectory or FsStatus.Stale or FsStatus.NameTooLong || (status == FsStatus.Ok && !record.IsDirectory))
+            if (status is FsStatus.NotFound or FsStatus.NotDirectory or FsStatus.Stale or FsStatus.NameTooLong)
+                obstacle = $"there is no directory {way}";
+            else if (status == FsStatus.Ok && !record.IsDirectory)
+                obstacle = record.Kind == InodeKind.Symlink ? $"{way} is a symbolic link, which exports do not follow" : $"{way} is no directory";
+            if (obstacle.Length > 0)
                 return InodeId.None;
             Check(status, path);
             at = record.Inode;
@@ -293,7 +315,7 @@ internal sealed class ExportSet : IVfsObserver, IDisposable
     {
         if (!TryRead(definition, out IReadOnlyList<ClientRule> rules, out string? error))
             return new ExportInfo(definition.Id, definition.Path, $"unreadable: {error}", []);
-        bool isThere = Resolve(definition.Path, null) != InodeId.None;
+        bool isThere = Resolve(definition.Path, null, out _) != InodeId.None;
         return new ExportInfo(definition.Id, definition.Path, isThere ? "served" : "missing", [.. rules.Select(Describe)]);
     }
 

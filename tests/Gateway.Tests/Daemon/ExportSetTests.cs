@@ -120,7 +120,7 @@ public sealed class ExportSetTests : IDisposable
         _exports.Add("/b", ["10.0.0.2:rw"]);
         ExportImportReport report = _exports.Import("# ours\n/a 10.0.0.3(rw,no_subtree_check)\n/later *(ro)\n");
         Assert.Equal(["/a", "/later"], report.Exports.Select(export => export.Path));
-        Assert.Equal(["line 2: without effect here: no_subtree_check", "line 3: there is no directory /later yet; it is served as soon as there is"], report.Notes);
+        Assert.Equal(["line 2: without effect here: no_subtree_check", "export /later: there is no directory /later; it is served as soon as there is one"], report.Notes);
         Assert.False(Allows("10.0.0.1", "/a"));
         Assert.True(Allows("10.0.0.3", "/a"));
         Assert.True(Allows("10.0.0.2", "/b"));

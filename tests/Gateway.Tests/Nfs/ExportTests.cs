@@ -21,6 +21,9 @@ public sealed class ExportTests
     [InlineData("[2001:db8::1]:rw", "2001:db8::1(rw,root_squash,anonuid=65534,anongid=65534,secure,sync,sec=sys)")]
     [InlineData("10.0.0.0/8:rw,all_squash,anonuid=5,anongid=-2,sec=sys", "10.0.0.0/8(rw,all_squash,anonuid=5,anongid=65534,secure,sync,sec=sys)")]
     [InlineData("Host.Example(rw,ro)", "host.example(ro,root_squash,anonuid=65534,anongid=65534,secure,sync,sec=sys)")]
+    [InlineData("*(all_squash,no_root_squash)", "*(ro,all_squash,anonuid=65534,anongid=65534,secure,sync,sec=sys)")]
+    [InlineData("*(no_root_squash,all_squash,no_all_squash)", "*(ro,no_root_squash,anonuid=65534,anongid=65534,secure,sync,sec=sys)")]
+    [InlineData("2001:db8::1:sec=sys,rw", "2001:db8::1(rw,root_squash,anonuid=65534,anongid=65534,secure,sync,sec=sys)")]
     [InlineData("host()", "host(ro,root_squash,anonuid=65534,anongid=65534,secure,sync,sec=sys)")]
     public void Rules_are_read_and_written(string text, string canonical)
     {
@@ -41,6 +44,11 @@ public sealed class ExportTests
     [InlineData("*(rw=1)", "takes no value")]
     [InlineData("*(sec=krb5)", "only sec=sys")]
     [InlineData("*(sec=none)", "takes sys")]
+    [InlineData("*:sec=sys:krb5", "sec=krb5 cannot be served")]
+    [InlineData("*(rw,no_subtree_check)", "option 'no_subtree_check' has no effect here: leave it out")]
+    [InlineData("*(rw,xprtsec=mtls)", "option 'xprtsec' cannot be served")]
+    [InlineData("* (rw)", "brackets")]
+    [InlineData("rw", "an option without a client")]
     [InlineData("@servers(rw)", "netgroups are not known")]
     [InlineData("*.example.com(rw)", "reverse lookups")]
     [InlineData("gss/krb5(rw)", "only sec=sys")]
@@ -174,8 +182,8 @@ public sealed class ExportTests
 
             /open
             """;
-        IReadOnlyList<ExportsEntry> entries = ExportsFile.Parse(text, out IReadOnlyList<string> errors);
-        Assert.Equal("line 3: client '*.bad': patterns of host names are not known here, for they need reverse lookups; name the hosts or their network", Assert.Single(errors));
+        IReadOnlyList<ExportsEntry> entries = ExportsFile.Parse(text, out IReadOnlyList<ExportsError> errors);
+        Assert.Equal("line 3: client '*.bad': patterns of host names are not known here, for they need reverse lookups; name the hosts or their network", Assert.Single(errors).ToString());
         Assert.Equal(["/srv/a", "/srv/b c", "/open"], entries.Select(static e => e.Path));
         Assert.Equal((2, 4, 7), (entries[0].Line, entries[1].Line, entries[2].Line));
         Assert.Equal(["no_subtree_check", "fsid"], entries[0].Ignored);
@@ -186,15 +194,33 @@ public sealed class ExportTests
 
     [Theory]
     [InlineData("relative *(rw)", "line 1: 'relative': the path of an export begins with '/'")]
-    [InlineData("/a *(rw)\n/a/ *(ro)", "line 2: '/a' stands in line 1 already")]
+    [InlineData("/a *(rw)\n/a/ *(ro)", "line 2: '/a' has the client * already, in line 1")]
+    [InlineData("/a 10.0.0.1(rw) 10.0.0.1/32(ro)", "line 1: '/a' has the client 10.0.0.1 already, in line 1")]
+    [InlineData("/a 10.0.0.1(rw,refer=/x@y)", "line 1: client '10.0.0.1': option 'refer' cannot be served")]
+    [InlineData("/a 10.0.0.1(sec=krb5,rw,sec=sys,ro)", "line 1: client '10.0.0.1': sec=krb5 cannot be served")]
     [InlineData("/a *(rw", "line 1: '*(rw'")]
     [InlineData("\n\"/a *(rw)", "line 2: a quotation mark is not closed")]
     [InlineData("/a/../b *", "line 1: '/a/../b'")]
     [InlineData("/a -bogus *", "line 1: option 'bogus'")]
     public void Errors_of_a_file_name_the_line(string text, string start)
     {
-        ExportsFile.Parse(text, out IReadOnlyList<string> errors);
-        Assert.StartsWith(start, Assert.Single(errors), StringComparison.Ordinal);
+        ExportsFile.Parse(text, out IReadOnlyList<ExportsError> errors);
+        Assert.StartsWith(start, Assert.Single(errors).ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_path_may_stand_in_several_lines_and_what_is_open_to_all_by_a_blank_is_marked()
+    {
+        const string text = """
+            /a 10.0.0.1(rw,sec=krb5p:sys)
+            /a 10.0.0.2 (rw)
+            /b
+            /c *(ro)
+            """;
+        IReadOnlyList<ExportsEntry> entries = ExportsFile.Parse(text, out IReadOnlyList<ExportsError> errors);
+        Assert.Empty(errors);
+        Assert.Equal([(1, "/a", false), (2, "/a", true), (3, "/b", true), (4, "/c", false)], entries.Select(static e => (e.Line, e.Path, e.IsOpenUnsaid)));
+        Assert.Equal("sec=krb5p", Assert.Single(entries[0].Ignored));
     }
 
     private static Export Make(params string[] rules) => new(1, "/x", InodeId.Root, rules.Select(static rule => ClientRule.Parse(rule, out _)!));

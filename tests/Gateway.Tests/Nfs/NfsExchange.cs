@@ -90,7 +90,7 @@ internal sealed class NfsExchange : IRpcEvents, IDisposable
     /// <summary>Replaces all exports: each a line of exports(5); they are numbered from 1.</summary>
     public void Exports(params string[] lines)
     {
-        IReadOnlyList<ExportsEntry> entries = ExportsFile.Parse(string.Join('\n', lines), out IReadOnlyList<string> errors);
+        IReadOnlyList<ExportsEntry> entries = ExportsFile.Parse(string.Join('\n', lines), out IReadOnlyList<ExportsError> errors);
         Assert.Empty(errors);
         List<Export> exports = [];
         foreach (ExportsEntry entry in entries)

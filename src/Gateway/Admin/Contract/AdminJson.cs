@@ -40,6 +40,9 @@ internal static class AdminProtocol
     /// <summary>Name of the socket in the data directory.</summary>
     public const string SocketName = "admin.sock";
 
+    /// <summary>Largest body of a request: an import of many thousand clients.</summary>
+    public const int MaxRequestBytes = 4 << 20;
+
     public const string LinesType = "application/x-ndjson";
     public const string JsonType = "application/json";
 }

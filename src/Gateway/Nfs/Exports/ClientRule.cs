@@ -91,21 +91,38 @@ public sealed class ClientRule
         int open = text.IndexOf('(', StringComparison.Ordinal);
         if (open >= 0)
         {
-            if (!text.EndsWith(')') || text.IndexOf('(', open + 1) >= 0 || text.IndexOf(')', StringComparison.Ordinal) != text.Length - 1)
+            if (!text.EndsWith(')') || text.IndexOf('(', open + 1) >= 0 || text.IndexOf(')', StringComparison.Ordinal) != text.Length - 1 || text.AsSpan(0, open).ContainsAny(" \t"))
                 return $"'{text}': the options of a client stand in one pair of brackets behind it, without a space, as in 10.0.0.0/8(rw,sync)";
             (host, options) = (open == 0 ? "*" : text[..open], text[(open + 1)..^1]);
             return null;
         }
 
-        // An IPv6 address has colons of its own; what stands behind the last one is taken for options only where it begins as they do.
-        int colon = text.LastIndexOf(':');
-        bool bracketed = text.StartsWith('[') && colon > 0 && text[colon - 1] == ']';
-        bool plain = colon >= 0 && text.IndexOf(':', StringComparison.Ordinal) == colon;
-        if (colon >= 0 && (plain || bracketed || ExportOptionsParser.IsOptionName(text.AsSpan(colon + 1))))
+        if (ExportOptionsParser.IsOptionName(text))
+            return $"'{text}' is an option without a client; * is everybody";
+
+        int colon = OptionsColon(text);
+        if (colon >= 0)
             (host, options) = (text[..colon], text[(colon + 1)..]);
         if (host.StartsWith('[') && host.EndsWith(']'))
             host = host[1..^1];
         return null;
+    }
+
+    /// <summary>
+    /// The colon that options follow, or -1. An IPv6 address has colons of its own, but no part of it begins as an option does; without one it is a colon that stands alone or behind a
+    /// bracket.
+    /// </summary>
+    private static int OptionsColon(string text)
+    {
+        int first = text.IndexOf(':', StringComparison.Ordinal), last = text.LastIndexOf(':');
+        for (int colon = first; colon >= 0; colon = text.IndexOf(':', colon + 1))
+        {
+            if (ExportOptionsParser.IsOptionName(text.AsSpan(colon + 1)))
+                return colon;
+        }
+
+        bool isBracketed = text.StartsWith('[') && last > 0 && text[last - 1] == ']';
+        return first == last || isBracketed ? last : -1;
     }
 
     private static ClientRule? ParseHost(string host, ExportOptions options, out string? error)
@@ -168,7 +185,7 @@ public sealed class ClientRule
         if (host.AsSpan().ContainsAny("*?[]"))
             return $"client '{host}': patterns of host names are not known here, for they need reverse lookups; name the hosts or their network";
         if (host.Length is 0 or > 253)
-            return $"client '{host}': a host name has 1 to 253 characters";
+            return $"client '{(host.Length > 0 ? host[..20] + "…" : "")}': a host name has 1 to 253 characters";
         if (!host.Split('.').All(IsLabel))
             return $"client '{host}' is no host name, IPv4 or IPv6 address, network or '*'";
         return host.Split('.')[^1].All(char.IsAsciiDigit) ? $"client '{host}' is no IPv4 address: it has four numbers from 0 to 255" : null;
@@ -180,5 +197,4 @@ public sealed class ClientRule
     /// <summary>A label of a host name (RFC 1123 §2.1), and the underscore that is met in practice.</summary>
     private static bool IsLabel(string label) =>
         label.Length is >= 1 and <= 63 && label[0] != '-' && label[^1] != '-' && label.All(static c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_');
-
 }

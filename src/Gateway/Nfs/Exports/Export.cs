@@ -48,12 +48,12 @@ public sealed class Export
     public static string? NormalPath(string path, out string? error)
     {
         error = null;
-        if (!path.StartsWith('/'))
+        if (Encoding.UTF8.GetByteCount(path) > MaxPathBytes)
+            error = $"the path of an export has at most {MaxPathBytes} bytes";
+        else if (!path.StartsWith('/'))
             error = $"'{path}': the path of an export begins with '/', the root of the file system";
         else if (path.Contains('\0'))
             error = "the path of an export has no zero byte";
-        else if (Encoding.UTF8.GetByteCount(path) > MaxPathBytes)
-            error = $"the path of an export has at most {MaxPathBytes} bytes";
         string[] parts = path.Split('/', StringSplitOptions.RemoveEmptyEntries);
         if (error is null && Array.Exists(parts, static part => part is "." or ".."))
             error = $"'{path}': the path of an export has no '.' and '..'";

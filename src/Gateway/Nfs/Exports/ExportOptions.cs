@@ -26,7 +26,14 @@ public readonly record struct ExportOptions
     /// <summary>rw; default ro.</summary>
     public bool Writable { get; init; }
 
-    public ExportSquash Squash { get; init; }
+    /// <summary>all_squash, which counts whatever is said of root.</summary>
+    public bool SquashesAll { get; init; }
+
+    /// <summary>no_root_squash.</summary>
+    public bool TrustsRoot { get; init; }
+
+    /// <summary>What follows from both.</summary>
+    public ExportSquash Squash => SquashesAll ? ExportSquash.All : TrustsRoot ? ExportSquash.None : ExportSquash.Root;
 
     public uint AnonymousUid { get; init; }
 
@@ -38,7 +45,7 @@ public readonly record struct ExportOptions
     /// <summary>async: changes are answered before they are stable.</summary>
     public bool Async { get; init; }
 
-    /// <summary>All options spelled out, which <see cref="ExportOptionsParser"/> reads back.</summary>
+    /// <summary>All options spelled out, which <see cref="ExportOptionsParser"/> reads back to the same effect.</summary>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{(Writable ? "rw" : "ro")},{SquashText},anonuid={AnonymousUid},anongid={AnonymousGid},{(Insecure ? "insecure" : "secure")},{(Async ? "async" : "sync")},sec=sys");
 
     private string SquashText => Squash switch { ExportSquash.None => "no_root_squash", ExportSquash.All => "all_squash", _ => "root_squash" };

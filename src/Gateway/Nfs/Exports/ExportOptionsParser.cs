@@ -9,8 +9,11 @@ public static class ExportOptionsParser
     private static readonly string[] WithoutEffect =
     [
         "subtree_check", "no_subtree_check", "wdelay", "no_wdelay", "hide", "nohide", "crossmnt", "secure_locks", "insecure_locks", "auth_nlm", "no_auth_nlm",
-        "acl", "pnfs", "no_pnfs", "mp", "mountpoint",
+        "acl", "no_acl", "pnfs", "no_pnfs", "mp", "mountpoint", "fsid", "security_label",
     ];
+
+    /// <summary>What exports(5) knows and what nobody may be made to believe in: it would send clients elsewhere, or ask for encryption.</summary>
+    private static readonly string[] NotServed = ["refer", "replicas", "xprtsec"];
 
     private const string Known = "ro, rw, root_squash, no_root_squash, all_squash, anonuid=N, anongid=N, secure, insecure, sync, async, sec=sys";
 
@@ -46,18 +49,17 @@ public static class ExportOptionsParser
             case "anonuid" or "anongid":
                 return ParseNumber(name, value, ref options);
             case "sec":
-                return ParseFlavors(value);
-            case "fsid" when ignored is not null:
-                ignored.Add(name);
-                return null;
+                return ParseFlavors(value, ignored);
         }
 
-        if (ignored is not null && Array.IndexOf(WithoutEffect, name) >= 0)
+        if (Array.IndexOf(WithoutEffect, name) >= 0)
         {
-            ignored.Add(name);
-            return null;
+            ignored?.Add(name);
+            return ignored is null ? $"option '{name}' has no effect here: leave it out" : null;
         }
 
+        if (Array.IndexOf(NotServed, name) >= 0)
+            return $"option '{name}' cannot be served: leave it out if clients may do without";
         if (value is not null)
             return $"option '{name}' takes no value, or is not known; known are {Known}";
 
@@ -70,16 +72,16 @@ public static class ExportOptionsParser
                 options = options with { Writable = true };
                 return null;
             case "root_squash":
-                options = options with { Squash = ExportSquash.Root };
+                options = options with { TrustsRoot = false };
                 return null;
             case "no_root_squash":
-                options = options with { Squash = ExportSquash.None };
+                options = options with { TrustsRoot = true };
                 return null;
             case "all_squash":
-                options = options with { Squash = ExportSquash.All };
+                options = options with { SquashesAll = true };
                 return null;
             case "no_all_squash":
-                options = options.Squash == ExportSquash.All ? options with { Squash = ExportSquash.Root } : options;
+                options = options with { SquashesAll = false };
                 return null;
             case "secure":
                 options = options with { Insecure = false };
@@ -110,10 +112,21 @@ public static class ExportOptionsParser
         return null;
     }
 
-    private static string? ParseFlavors(string? value) => value switch
+    /// <summary>Flavors between colons. Where sys is among them, clients may do without the others, which only an import passes over.</summary>
+    private static string? ParseFlavors(string? value, ICollection<string>? ignored)
     {
-        "sys" => null,
-        "krb5" or "krb5i" or "krb5p" => $"sec={value} cannot be served: only sec=sys is known",
-        _ => $"option 'sec' takes sys, not '{value}'",
-    };
+        string[] flavors = (value ?? "").Split(':');
+        foreach (string flavor in flavors)
+        {
+            if (flavor is not ("sys" or "krb5" or "krb5i" or "krb5p"))
+                return $"option 'sec' takes sys, not '{value}'";
+            if (flavor == "sys")
+                continue;
+            if (ignored is null || !flavors.Contains("sys"))
+                return $"sec={flavor} cannot be served: only sec=sys is known";
+            ignored.Add($"sec={flavor}");
+        }
+
+        return null;
+    }
 }

@@ -5,20 +5,27 @@ namespace Gateway.Nfs.Exports;
 
 /// <summary>One entry of a file in the format of exports(5).</summary>
 /// <param name="Ignored">Options that the file has and that have no effect here.</param>
-public sealed record ExportsEntry(int Line, string Path, IReadOnlyList<ClientRule> Rules, IReadOnlyList<string> Ignored);
+/// <param name="IsOpenUnsaid">Options without a client before them, often for a blank too many, or no client at all: that is everybody.</param>
+public sealed record ExportsEntry(int Line, string Path, IReadOnlyList<ClientRule> Rules, IReadOnlyList<string> Ignored, bool IsOpenUnsaid);
+
+/// <summary>What is wrong with a line.</summary>
+public readonly record struct ExportsError(int Line, string Reason)
+{
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"line {Line}: {Reason}");
+}
 
 /// <summary>
 /// Reads text in the format of exports(5): one export a line, "\" at the end continues it, "#" begins a comment; paths may be quoted and have \NNN (octal) in
-/// them; "-options" behind the path are the defaults of the clients that follow. A path without clients is exported to everybody.
+/// them; "-options" behind the path are the defaults of the clients that follow. A path without clients is exported to everybody. A path may stand in several lines, each
+/// with clients of its own.
 /// </summary>
 public static class ExportsFile
 {
-    /// <param name="errors">One line each: "line N: what is wrong".</param>
     /// <returns>What was read; nothing should be made of it where there are errors.</returns>
-    public static IReadOnlyList<ExportsEntry> Parse(string text, out IReadOnlyList<string> errors)
+    public static IReadOnlyList<ExportsEntry> Parse(string text, out IReadOnlyList<ExportsError> errors)
     {
         List<ExportsEntry> entries = [];
-        List<string> found = [];
+        List<ExportsError> found = [];
         string[] lines = text.ReplaceLineEndings("\n").Split('\n');
         for (int i = 0; i < lines.Length; i++)
         {
@@ -28,16 +35,35 @@ public static class ExportsFile
                 line = string.Concat(line.AsSpan(0, line.Length - 1), " ", lines[++i]);
 
             string? error = ParseLine(line, first, out ExportsEntry? entry);
-            if (error is null && entry is not null && entries.Find(e => e.Path == entry.Path) is { } earlier)
-                error = $"'{entry.Path}' stands in line {earlier.Line} already";
+            if (error is null && entry is not null)
+                error = FindTwice(entries, entry);
             if (error is not null)
-                found.Add(string.Create(CultureInfo.InvariantCulture, $"line {first}: {error}"));
+                found.Add(new ExportsError(first, error));
             else if (entry is not null)
                 entries.Add(entry);
         }
 
         errors = found;
         return entries;
+    }
+
+    /// <summary>A client of a path must not stand there twice: it would be left to chance which of them is meant.</summary>
+    private static string? FindTwice(IEnumerable<ExportsEntry> entries, ExportsEntry entry)
+    {
+        var hosts = new Dictionary<string, int>(StringComparer.Ordinal);
+        foreach (ExportsEntry earlier in entries.Where(earlier => earlier.Path == entry.Path))
+        {
+            foreach (ClientRule rule in earlier.Rules)
+                hosts[rule.Host] = earlier.Line;
+        }
+
+        foreach (ClientRule rule in entry.Rules)
+        {
+            if (!hosts.TryAdd(rule.Host, entry.Line))
+                return string.Create(CultureInfo.InvariantCulture, $"'{entry.Path}' has the client {rule.Host} already, in line {hosts[rule.Host]}");
+        }
+
+        return null;
     }
 
     private static string? ParseLine(string line, int number, out ExportsEntry? entry)
@@ -54,6 +80,7 @@ public static class ExportsFile
         ExportOptions defaults = ExportOptions.Default;
         List<ClientRule> rules = [];
         HashSet<string> ignored = [];
+        bool isOpenUnsaid = false;
         foreach (string word in words.Skip(1))
         {
             if (word.StartsWith('-'))
@@ -63,6 +90,7 @@ public static class ExportsFile
             else if (ClientRule.Parse(word, out error, defaults, ignored) is { } rule)
             {
                 rules.Add(rule);
+                isOpenUnsaid |= word.StartsWith('(');
             }
 
             if (error is not null)
@@ -70,8 +98,12 @@ public static class ExportsFile
         }
 
         if (rules.Count == 0)
+        {
             rules.Add(ClientRule.Parse("*", out _, defaults)!);
-        entry = new ExportsEntry(number, path, rules, [.. ignored]);
+            isOpenUnsaid = true;
+        }
+
+        entry = new ExportsEntry(number, path, rules, [.. ignored], isOpenUnsaid);
         return null;
     }
 
