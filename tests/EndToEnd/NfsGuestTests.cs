@@ -72,6 +72,46 @@ public sealed class NfsGuestTests : IDisposable
     }
 
     [Fact]
+    public void Users_and_groups_may_what_they_may_on_a_local_file_system()
+    {
+        Run(
+            """
+            fail() { echo "wrong: $1"; exit 1; }
+            as() { su u$1 -c "$2"; }
+            refused() { as $1 "$2" 2>/dev/null && fail "$1 may: $2"; true; }
+            may() { as $1 "$2" || fail "$1 may not: $2"; }
+            for id in 1000 1001 1002; do echo "u$id:x:$id:$id::/:/bin/sh" >>/etc/passwd; done
+            echo friends:x:3000:u1001 >>/etc/group
+            i=1; while [ $i -le 20 ]; do echo "g$i:x:$((5000 + i)):u1002" >>/etc/group; i=$((i + 1)); done
+            mkdir -m 777 d; cd d
+
+            for name in private shared first last; do echo secret >$name; chmod 640 $name; done
+            chgrp 3000 shared; chgrp 5001 first; chgrp 5020 last; echo open >open; chmod 666 open
+            for name in private shared first; do refused 1000 "cat $name"; done
+            refused 1000 'echo x >>private'; refused 1000 'chmod 666 private'; refused 1000 'chown 1000 private'; refused 1000 'chgrp 1000 private'
+            may 1001 'cat shared >/dev/null'; refused 1001 'echo x >>shared'
+            may 1002 'cat first >/dev/null'; refused 1002 'cat last' # a call names 16 groups (RFC 5531, appendix A)
+            may 1000 'echo x >>open'; may 1000 'touch open'; refused 1000 'touch -d 2001-02-03 open'
+            may 1001 'echo x >given; chgrp 3000 given'; refused 1001 'chgrp 5001 given'; refused 1001 'chown 1000 given'
+
+            mkdir -m 1777 sticky; may 1000 'echo x >sticky/mine'
+            refused 1001 'rm -f sticky/mine'; refused 1001 'mv sticky/mine sticky/theirs'; may 1000 'mv sticky/mine sticky/still-mine; rm sticky/still-mine'
+            mkdir setgid; chgrp 3000 setgid; chmod 2777 setgid; may 1000 'echo x >setgid/file; mkdir setgid/below'
+            [ "$(stat -c %g setgid/file) $(stat -c %g setgid/below)" = '3000 3000' ] || fail "the group of what is made in a setgid directory"
+            [ -g setgid/below ] || fail "a directory made in a setgid directory"
+            may 1000 'echo x >suid; chmod 6755 suid; echo y >>suid'; [ $(stat -c %a suid) = 755 ] || fail "a write keeps setuid: $(stat -c %a suid)"
+
+            # Whoever has made a file may write to it through that descriptor, whatever its mode; whoever may execute may have it read.
+            may 1000 'umask 777; echo mine >no-mode'; [ "$(cat no-mode)" = mine ] || fail "a file made without permissions"
+            cp /bin/busybox busybox; chmod 711 busybox; may 1000 './busybox true'; refused 1000 'cat busybox'
+
+            mknod null c 1 3; [ -c null ] || fail mknod; echo x >null; refused 1000 'mknod another c 1 3'; may 1000 'mkfifo fifo'
+            exec 3>>appended 4>>appended; echo 1 >&3; echo 2 >&4; echo 3 >&3; exec 3>&- 4>&-; [ "$(echo $(cat appended))" = '1 2 3' ] || fail "two that append"
+            [ $(df -k . | awk 'END { print $2 }') -gt 1000 ] || fail df
+            """);
+    }
+
+    [Fact]
     public async Task A_writer_goes_on_when_the_daemon_is_killed()
     {
         Task<string> guest = Task.Run(() => Run(

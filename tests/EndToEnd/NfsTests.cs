@@ -142,7 +142,12 @@ public sealed class NfsTests : IDisposable
         Assert.Contains("127.0.0.1: ", Gateway.Ask("client", "evict", "127.0.0.1"), StringComparison.Ordinal);
         Refuse(66, "there is no client 192.0.2.9", "client", "evict", "192.0.2.9");
         Refuse(64, "is no address", "client", "evict", "nobody");
-        Refuse(66, "there is no such directory", "export", "add", "/none", "--client", "*");
+        Refuse(66, "there is no directory /none", "export", "add", "/none", "--client", "*");
+        Refuse(66, "/file is no directory", "export", "add", "/file", "--client", "*");
+        Refuse(64, "netgroups are not known", "export", "add", "/", "--client", "@group:rw");
+        Refuse(64, "named twice", "export", "add", "/", "--client", "*:ro", "--client", "*:rw");
+        Refuse(64, "'lst'", "export", "lst");
+        Refuse(66, "is a directory", "export", "import", Gateway.Root);
         Refuse(64, "--client", "export", "add", "/");
         Refuse(64, "option 'rx'", "export", "add", "/", "--client", "*:rx");
         Refuse(66, "there are: /", "export", "rm", "/none");
@@ -153,8 +158,11 @@ public sealed class NfsTests : IDisposable
         Assert.Contains("without effect here: no_subtree_check", Gateway.Ask("export", "import", file), StringComparison.Ordinal);
         Assert.Contains("10.0.0.0/8(ro)", Gateway.Ask("export", "list"), StringComparison.Ordinal);
         Assert.DoesNotContain("192.0.2.0", Gateway.Ask("export", "list"), StringComparison.Ordinal);
-        File.WriteAllText(file, "/ 127.0.0.1(rx)\n");
+        File.WriteAllText(file, "/ 127.0.0.1(rx)\n/ 10.0.0.0/8(rw)\n/a *.example(ro)\n");
         Refuse(65, $"{file}: line 1:", "export", "import", file);
+        Refuse(65, "(wrong too: line 3)", "export", "import", file);
+        File.WriteAllText(file, new string('#', 5 << 20));
+        Refuse(65, "larger than", "export", "import", file);
         foreach (string[] question in (string[][])[["export", "list"], ["export", "show", "1"], ["export", "check", "10.0.0.1", "/"], ["clients"], ["export", "add", "/", "--client", "*:ro"]])
             JsonDocument.Parse(Gateway.Ask([.. question, "--json"])).Dispose();
 
