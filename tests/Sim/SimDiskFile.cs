@@ -52,6 +52,11 @@ internal sealed class SimDiskFile(SimDisk disk, SimFile file, string name) : IDi
         }
     }
 
+    public void StartWriteback(long offset, long lengthBytes)
+    {
+        // Any unsynced write may have reached the simulated disk when its power goes, whether begun early or not.
+    }
+
     public void Sync()
     {
         lock (disk.Lock)

@@ -88,6 +88,8 @@ public sealed partial class BlockStore
             try
             {
                 volume.File.Write(run.First.Offset, rest[..length]);
+                if (volume.WriteBehind.Add(run.First.Offset, length, out long start, out long behind))
+                    volume.File.StartWriteback(start, behind);
             }
             catch (DiskException e)
             {

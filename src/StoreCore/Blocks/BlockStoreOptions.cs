@@ -15,6 +15,12 @@ public sealed record BlockStoreOptions
     /// <summary>Writes up to this size whose flush will follow at once go into the shared log: one flush instead of two.</summary>
     public int InlineSyncThresholdBytes { get; init; } = 64 * 1024;
 
+    /// <summary>Writes from this size on count as a stream whose data the disk may begin with before a flush asks for it (<see cref="WriteBehind"/>).</summary>
+    public int WriteBehindLeastBytes { get; init; } = 256 * 1024;
+
+    /// <summary>So much of a stream is given to the disk at once: several requests of the largest size that disks take.</summary>
+    public int WriteBehindStepBytes { get; init; } = 4 << 20;
+
     /// <summary>
     /// Space that writes may not touch, so that deletes, metadata and recovery still work on a full disk: the larger of this and
     /// <see cref="ReservePerMille"/> of the disk, but at most <see cref="ReserveCapPerMille"/> of it (tiny disks).

@@ -34,18 +34,19 @@ internal sealed class Volume : IDisposable
     private readonly ulong[] _used;
     private readonly GroupState[] _groupStates;
 
-    public Volume(uint id, IDiskFile file, int chunks)
+    public Volume(uint id, IDiskFile file, BlockStoreOptions options)
     {
         Id = id;
         File = file;
-        Chunks = chunks;
-        _used = new ulong[chunks / 64];
-        Busy = new ChunkBitmap(chunks);
-        Stale = new ChunkBitmap(chunks);
+        WriteBehind = new WriteBehind(options);
+        Chunks = options.ChunksPerVolume;
+        _used = new ulong[Chunks / 64];
+        Busy = new ChunkBitmap(Chunks);
+        Stale = new ChunkBitmap(Chunks);
         _groupStates = new GroupState[Groups];
         GroupFree = new ushort[Groups];
         Array.Fill(GroupFree, (ushort)ChunksPerGroup);
-        FreeChunks = chunks;
+        FreeChunks = Chunks;
         Reserve(0, 1); // the header
         SetUsed(0);
     }
@@ -55,6 +56,8 @@ internal sealed class Volume : IDisposable
     public string Name => File.Name;
 
     public IDiskFile File { get; }
+
+    public WriteBehind WriteBehind { get; }
 
     public int Chunks { get; }
 

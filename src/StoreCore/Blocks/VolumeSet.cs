@@ -92,7 +92,7 @@ internal sealed class VolumeSet : IDisposable
         _unfinished.Add(id, file);
         Format(id, file);
         _unfinished.Remove(id);
-        Add(new Volume(id, file, _options.ChunksPerVolume));
+        Add(new Volume(id, file, _options));
         _mended.Add($"volume {Volume.NameOf(id)} was missing");
     }
 
@@ -129,7 +129,7 @@ internal sealed class VolumeSet : IDisposable
             throw;
         }
 
-        _spare = new Volume(id, file, _options.ChunksPerVolume);
+        _spare = new Volume(id, file, _options);
         return true;
     }
 
@@ -149,7 +149,7 @@ internal sealed class VolumeSet : IDisposable
         try
         {
             if (Check(id, file, referenced))
-                Add(new Volume(id, file, _options.ChunksPerVolume));
+                Add(new Volume(id, file, _options));
             else
                 _unfinished.Add(id, file);
             kept = true;

@@ -31,6 +31,11 @@ public interface IDiskFile : IDisposable
 
     void Write(long offset, ReadOnlySpan<byte> source);
 
+    /// <summary>
+    /// Has the disk begin to write what is dirty in the range, so that the next <see cref="Sync"/> finds less to do; promises nothing. What goes wrong is for that Sync to report.
+    /// </summary>
+    void StartWriteback(long offset, long lengthBytes);
+
     /// <summary>fdatasync. A failure is final for the store: the kernel has dropped what it could not write, so it is never retried.</summary>
     void Sync();
 

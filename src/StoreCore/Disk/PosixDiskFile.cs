@@ -66,6 +66,13 @@ internal sealed unsafe class PosixDiskFile : IDiskFile
         }
     }
 
+    public void StartWriteback(long offset, long lengthBytes)
+    {
+        // Errors of writing are kept with the file until fdatasync; others (a file system without it) leave all the work to fdatasync.
+        using Use use = new(_handle);
+        _ = Libc.SyncFileRange(use.Descriptor, offset, lengthBytes, Libc.SYNC_FILE_RANGE_WRITE);
+    }
+
     public void Sync()
     {
         using Use use = new(_handle);

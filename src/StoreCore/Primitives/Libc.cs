@@ -34,6 +34,11 @@ internal static unsafe partial class Libc
     [LibraryImport(Library, EntryPoint = "lseek64", SetLastError = true)]
     internal static partial long Seek(int descriptor, long offset, int whence);
 
+    internal const uint SYNC_FILE_RANGE_WRITE = 2;
+
+    [LibraryImport(Library, EntryPoint = "sync_file_range", SetLastError = true)]
+    internal static partial int SyncFileRange(int descriptor, long offset, long length, uint flags);
+
     [LibraryImport(Library, EntryPoint = "fdatasync", SetLastError = true)]
     internal static partial int FDataSync(int descriptor);
 

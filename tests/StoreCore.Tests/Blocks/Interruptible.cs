@@ -52,6 +52,8 @@ internal sealed class InterruptibleDisk(IDisk inner, Action whileFlushing) : IDi
 
         public void Write(long offset, ReadOnlySpan<byte> source) => inner.Write(offset, source);
 
+        public void StartWriteback(long offset, long lengthBytes) => inner.StartWriteback(offset, lengthBytes);
+
         public void Sync()
         {
             whileFlushing();
