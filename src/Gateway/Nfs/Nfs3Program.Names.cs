@@ -294,7 +294,7 @@ internal sealed partial class Nfs3Program
     /// <summary>What an earlier sending of this call has made; it may have been removed since, then the client is told no handle.</summary>
     private FsStatus TakeMade(in RequestAnswer done, out InodeRecord made)
     {
-        if (_vfs.GetAttributes(done.Inode, out made) != FsStatus.Ok)
+        if (_vfs.GetAttributes(done.Inode, out made) != FsStatus.Ok || made.Links == 0)
             made = default;
         return FsStatus.Ok;
     }

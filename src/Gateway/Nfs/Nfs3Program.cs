@@ -127,11 +127,16 @@ internal sealed partial class Nfs3Program(NfsContext context) : IRpcProgram
         public readonly InodeId Inode => Handle.Inode;
     }
 
-    /// <summary>Finds the object that a handle names and decides whether the client may do what the procedure does.</summary>
+    /// <summary>
+    /// Finds the object that a handle names and decides whether the client may do what the procedure does. What a first sending of the call has done is answered
+    /// as done, though the object be gone or the export read-only since: then the target has no attributes.
+    /// </summary>
     private Nfs3Status Resolve(in RpcCall call, ReadOnlySpan<byte> handle, out Target target)
     {
         target = default;
         Nfs3Status status = context.Resolve(call, handle, out target.Handle, out target.Export, out target.Options, out target.Attributes);
+        if (Now.Done is not null)
+            return status == Nfs3Status.Stale ? Nfs3Status.Ok : status;
         if (status != Nfs3Status.Ok)
             return status;
         return Nfs3OpTable.Find(call.Procedure)!.Changes && !target.Options.Writable ? Nfs3Status.ReadOnly : Nfs3Status.Ok;
@@ -140,7 +145,7 @@ internal sealed partial class Nfs3Program(NfsContext context) : IRpcProgram
     private Nfs3Status ResolveDirectory(in RpcCall call, ReadOnlySpan<byte> handle, out Target target)
     {
         Nfs3Status status = Resolve(call, handle, out target);
-        return status == Nfs3Status.Ok && !target.Attributes.IsDirectory ? Nfs3Status.NotDirectory : status;
+        return status == Nfs3Status.Ok && !target.Attributes.IsDirectory && Now.Done is null ? Nfs3Status.NotDirectory : status;
     }
 
     private Caller CallerOf(in RpcCall call, in Target target) =>
