@@ -16,7 +16,7 @@ internal sealed class NfsWorld : IDisposable
 
     /// <summary>
     /// Runs a script with rpcbind, in the middle of a network: 10.77.0.1 and fd77::1 are its addresses. It calls <c>start</c> for a daemon on port 2049 of all IPv4 addresses, mounted on
-    /// $ROOT/mnt and registered with rpcbind, <c>ctl</c> for its gatewayctl, and has the machines that <c>client</c> and <c>guest</c> make.
+    /// $ROOT/mnt and registered with rpcbind, <c>killed</c> to kill it, <c>ctl</c> for its gatewayctl, and has the machines that <c>client</c> and <c>guest</c> make.
     /// </summary>
     public ShellResult Run(string script)
     {
@@ -31,17 +31,18 @@ internal sealed class NfsWorld : IDisposable
             # start [OPTION...]
             start() {
                 : >$ROOT/log
-                {{Shell.Program("gatewayd")}} --data $ROOT/data --mount $ROOT/mnt --nfs 0.0.0.0:2049 --set nfs.rpcbind=yes "$@" 2>$ROOT/log &
+                {{Shell.Program("gatewayd")}} --data $ROOT/data --mount $ROOT/mnt --nfs 0.0.0.0:2049 --set nfs.rpcbind=yes --set nfs.grace-period=20s "$@" 2>$ROOT/log &
                 daemon=$!
                 wait_for grep -q ': serving ' $ROOT/log
             }
             # lock FILE [wait]: takes a POSIX lock as a local program does, and lets it go.
             lock() { perl -e 'use Fcntl qw(:DEFAULT); open my $file, "+<", $ARGV[0] or die; my $lock = pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0); exit(fcntl($file, $ARGV[1] ? F_SETLKW : F_SETLK, $lock) ? 0 : 1)' "$@"; }
-            # guest NUMBER: a machine with the address 10.77.0.NUMBER that runs $ROOT/guestNUMBER.
+            killed() { kill -9 $daemon; wait $daemon || true; umount -l $ROOT/mnt; }
+            # guest NUMBER [SCRIPT]: a machine with the address 10.77.0.NUMBER that runs SCRIPT, or $ROOT/guestNUMBER.
             guest() {
                 ip tuntap add tap$1 mode tap
                 ip link set tap$1 master bridge up
-                {{Path.Combine(Shell.Checkout, "scripts", "nfs-guest")}} --tap tap$1 --address 10.77.0.$1/24 --program rpcbind --program rpc.statd --program flock --timeout 110 $ROOT/guest$1
+                {{Path.Combine(Shell.Checkout, "scripts", "nfs-guest")}} --tap tap$1 --address 10.77.0.$1/24 --program rpcbind --program rpc.statd --program flock --program sm-notify --timeout 110 ${2:-$ROOT/guest$1}
             }
             # client NAME ADDRESS/BITS...: a machine with these addresses, in which "on NAME COMMAND..." runs programs.
             client() {

@@ -20,8 +20,7 @@ public sealed class NfsWorldTests : IDisposable
             echo content >$ROOT/mnt/file
             nfs-cat 'nfs://127.0.0.1//file?version=3'
             showmount -a 127.0.0.1
-            kill -9 $daemon; wait $daemon || true
-            umount -l $ROOT/mnt
+            killed
             start
             kill $daemon; wait $daemon
             echo gone:
@@ -29,7 +28,7 @@ public sealed class NfsWorldTests : IDisposable
             """);
         Assert.True(result.ExitCode == 0, result.ToString());
         string[] parts = result.Output.Split("gone:");
-        foreach (string line in (string[])["100003    3   tcp   2049  nfs", "100005    3   tcp   2049  mountd", "100021    4   tcp   2049  nlockmgr", "/ 127.0.0.1,192.0.2.0/24", "127.0.0.1:/\n"])
+        foreach (string line in (string[])["100003    3   tcp   2049  nfs", "100005    3   tcp   2049  mountd", "100021    4   tcp   2049  nlockmgr", "100024    1   udp   2049  status", "/ 127.0.0.1,192.0.2.0/24", "127.0.0.1:/\n"])
             Assert.Contains(line, parts[0], StringComparison.Ordinal);
         Assert.DoesNotContain("2049", parts[1], StringComparison.Ordinal);
     }
@@ -79,6 +78,40 @@ public sealed class NfsWorldTests : IDisposable
     }
 
     [Fact]
+    public void Locks_of_a_client_that_has_crashed_are_dropped_when_it_says_so_by_UDP()
+    {
+        WriteGuest(2, "flock -x 9; cp -r /var/lib/nfs state; touch has-it; poweroff -f");
+        _world.WriteGuest(
+            3,
+            """
+            rpcbind -w
+            mkdir -p /mnt
+            mount -t nfs -o vers=3,proto=tcp,nolock,noac 10.77.0.1:/ /mnt
+            cp -r /mnt/state/* /var/lib/nfs/
+            sm-notify
+            n=0; until [ -e /mnt/locked ]; do sleep 0.2; n=$((n + 1)); [ $n -lt 300 ] || exit 1; done
+            umount /mnt
+            """);
+        ShellResult result = _world.Run(
+            """
+            start
+            ctl export add / --client 10.77.0.0/24:rw,no_root_squash >/dev/null
+            guest 2 || true
+            [ -e $ROOT/mnt/has-it ]
+            lock $ROOT/mnt/file && exit 4
+            ip link delete tap2
+            guest 2 $ROOT/guest3 & again=$!
+            wait_for lock $ROOT/mnt/file
+            touch $ROOT/mnt/locked
+            wait $again
+            grep 'has rebooted (told by 10.77.0.2)' $ROOT/log
+            kill $daemon
+            wait $daemon
+            """);
+        Assert.True(result.ExitCode == 0, result.ToString());
+    }
+
+    [Fact]
     public void A_client_is_told_of_a_restart_and_gets_its_locks_back()
     {
         WriteGuest(2, "flock -x 9; touch has-it; wait_for release; flock -u 9; touch released");
@@ -88,12 +121,13 @@ public sealed class NfsWorldTests : IDisposable
             ctl export add / --client 10.77.0.0/24:rw,no_root_squash >/dev/null
             guest 2 & first=$!
             wait_for [ -e $ROOT/mnt/has-it ]
-            kill -9 $daemon; wait $daemon || true
-            umount -l $ROOT/mnt
+            killed
             start
-            locks_held() { ctl status --json | grep -q '"locksHeld":1,'; }
-            wait_for locks_held
+
+            # Whoever asks now asks before the client has its lock back, and waits until it has.
             lock $ROOT/mnt/file && exit 4
+            ctl status --json | grep -q '"locksHeld":1,'
+            grep 'locks are given to everybody again' $ROOT/log
             touch $ROOT/mnt/release
             wait $first
             lock $ROOT/mnt/file

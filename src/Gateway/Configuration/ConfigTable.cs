@@ -38,6 +38,10 @@ internal static class ConfigTable
         "Registers the NFS programs with this machine's rpcbind, which showmount and the file locks of NFSv3 clients need. auto: where one is running; yes: the start fails without.",
         ("auto", RpcbindUse.Auto), ("yes", RpcbindUse.Yes), ("no", RpcbindUse.No));
 
+    public static readonly ConfigKey<TimeSpan> NfsGracePeriod = DurationKey(
+        "nfs", "grace-period", TimeSpan.FromSeconds(45), TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(5),
+        "How long after a start POSIX locks are given only to NFS clients that had them before, if there were any. Others wait, also programs on a mount. Clients that do not come back by then have lost their locks.");
+
     public static readonly ConfigKey<string> AdminSocket = PathKey(
         "admin", "socket", "", "Unix socket of the admin API (mode 0600); empty: admin.sock in the data directory.", mayBeEmpty: true);
 
@@ -52,7 +56,7 @@ internal static class ConfigTable
 
     /// <summary>In the order of the documentation.</summary>
     public static readonly IReadOnlyList<ConfigKey> All =
-        [DataDirectory, MemoryBudget, SyncInterval, Mounts, NfsListen, NfsRpcbind, AdminSocket, MetricsListen, LogThreshold];
+        [DataDirectory, MemoryBudget, SyncInterval, Mounts, NfsListen, NfsRpcbind, NfsGracePeriod, AdminSocket, MetricsListen, LogThreshold];
 
     public static IEnumerable<string> Sections => All.Select(key => key.Section).Distinct();
 

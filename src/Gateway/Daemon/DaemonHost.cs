@@ -101,12 +101,13 @@ internal sealed class DaemonHost : IDisposable
         NfsService? nfs = null;
         try
         {
+            // NFS first: no program on a mount gets a lock that a client of the life before has still to ask for.
+            nfs = StartNfs(stack, exports);
+            node.Attach(nfs);
             mounts.RemoveDead(node.SourceOf(null));
             foreach (MountSpec spec in _config.GetAll(ConfigTable.Mounts))
                 mounts.Mount(spec.Directory, spec.Options, node.SourceOf(null));
 
-            nfs = StartNfs(stack, exports);
-            node.Attach(nfs);
             string served = $"serving {stack.Directory.Path}";
             _log.LogInformation("{Served}, pid {Pid}, admin socket {Socket}", served, Environment.ProcessId, _config.AdminSocketPath);
             _systemd.Ready(served);
@@ -132,7 +133,8 @@ internal sealed class DaemonHost : IDisposable
         if (listen.Count == 0)
             return null;
         long budget = new MemoryPlan(_config.Get(ConfigTable.MemoryBudget)).NfsBytes;
-        NfsService nfs = NfsService.Start(stack, exports, listen, _config.Get(ConfigTable.NfsRpcbind), budget, _clock, _logger);
+        NfsService nfs = NfsService.Start(
+            stack, exports, listen, _config.Get(ConfigTable.NfsRpcbind), _config.Get(ConfigTable.NfsGracePeriod), budget, _clock, _logger);
         _log.LogInformation("NFS on {Listen}", nfs.Listen);
         return nfs;
     }

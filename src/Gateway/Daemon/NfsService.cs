@@ -51,7 +51,8 @@ internal sealed class NfsService : IDisposable
 
     /// <exception cref="OperatingException">An address cannot be listened on, the store does not answer, or rpcbind is wanted and cannot be had.</exception>
     public static NfsService Start(
-        StoreStack stack, ExportSet exports, IReadOnlyList<IPEndPoint> listen, RpcbindUse rpcbind, long budgetBytes, TimeProvider clock, ILoggerFactory loggers)
+        StoreStack stack, ExportSet exports, IReadOnlyList<IPEndPoint> listen, RpcbindUse rpcbind, TimeSpan gracePeriod, long budgetBytes, TimeProvider clock,
+        ILoggerFactory loggers)
     {
         ILogger log = loggers.CreateLogger<NfsServer>();
         byte[] candidate = RandomNumberGenerator.GetBytes(Limits.SecretBytes), secret = new byte[Limits.SecretBytes];
@@ -67,6 +68,7 @@ internal sealed class NfsService : IDisposable
             // Another one in each life: what a client has written and not committed may be gone with the one before.
             WriteVerifier = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))),
             NsmPeers = new LockClients(stack.Metadata, log),
+            GracePeriod = gracePeriod,
             Rpc = new RpcServerOptions { Listen = [.. listen.Select(at => RpcPeer.From(at.Address, at.Port))], BudgetBytes = budgetBytes },
         };
         NfsServer server = NfsServer.Start(stack.Vfs, exports.Source, options, clock, log, out string? error)

@@ -30,17 +30,11 @@ public sealed partial class FuseDispatcher
         return FsStatus.Ok;
     }
 
-    /// <summary>SETLK: at once or EAGAIN.</summary>
-    internal FsStatus SetLk(ref FuseRequest request)
-    {
-        FuseLkIn arguments = request.Read<FuseLkIn>();
-        return TryDecode(arguments, out VfsLock wanted)
-            ? _vfs.SetLock(Inode(request), SpaceOf(arguments), wanted, null, out _)
-            : FsStatus.Invalid;
-    }
-
-    /// <summary>SETLKW: as SETLK, but where it has to wait it is answered later, and this thread goes on with other requests.</summary>
-    internal FsStatus SetLkW(FuseLane lane, ref FuseRequest request, ref FuseReply reply)
+    /// <summary>
+    /// SETLK and SETLKW. The first waits for no other owner but gets EAGAIN; only where nobody can tell yet who has a lock (a grace period) it waits for that to end.
+    /// What waits is answered later, and this thread goes on with other requests.
+    /// </summary>
+    internal FsStatus SetLk(FuseLane lane, ref FuseRequest request, ref FuseReply reply)
     {
         FuseLkIn arguments = request.Read<FuseLkIn>();
         if (!TryDecode(arguments, out VfsLock wanted))

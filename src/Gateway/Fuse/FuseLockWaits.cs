@@ -5,7 +5,7 @@ using StoreCore.Primitives;
 namespace Gateway.Fuse;
 
 /// <summary>
-/// Lock requests that wait (SETLKW). They hold no thread: the Vfs completes them through <see cref="IVfsLockWaiter"/>, an INTERRUPT withdraws
+/// Lock requests that wait (SETLKW, and SETLK in a grace period). They hold no thread: the Vfs completes them through <see cref="IVfsLockWaiter"/>, an INTERRUPT withdraws
 /// them. Any thread. An INTERRUPT can be read by one thread before another has begun the request that it names; such names are kept in a short
 /// ring and found when that request comes to wait. (Requests' names are never given twice, so old ones do no harm.)
 /// </summary>
@@ -96,7 +96,8 @@ internal sealed class FuseLockWaits(IVfs vfs)
     {
         lock (_gate)
         {
-            foreach (Wait wait in _waits.Values)
+            // The others are still on their way in, and shown by the thread that brings them.
+            foreach (Wait wait in _waits.Values.Where(static wait => wait.IsRegistered))
                 live.Add(wait.Describe());
         }
     }
@@ -116,6 +117,10 @@ internal sealed class FuseLockWaits(IVfs vfs)
         private readonly long _started = lane.Clock.GetTimestamp();
         private int _registered;
         private int _interrupted;
+
+        public bool WaitsForOwners => _header.Opcode == FuseOpcode.SetLkW;
+
+        public bool IsRegistered => Volatile.Read(ref _registered) == 1;
 
         public ulong Unique => _header.Unique;
 
@@ -145,7 +150,7 @@ internal sealed class FuseLockWaits(IVfs vfs)
         public void Interrupt()
         {
             Interlocked.Exchange(ref _interrupted, 1);
-            if (Volatile.Read(ref _registered) == 1)
+            if (IsRegistered)
                 Cancel();
         }
 

@@ -95,8 +95,8 @@ internal static class FuseOpTable
         Add(FuseOpcode.RemoveXattr, "REMOVEXATTR", 1, static (d, l, ref q, ref r) => d.RemoveXattr(ref q), changes: true);
 
         Add(FuseOpcode.GetLk, "GETLK", 48, static (d, l, ref q, ref r) => d.GetLk(ref q, ref r));
-        Add(FuseOpcode.SetLk, "SETLK", 48, static (d, l, ref q, ref r) => d.SetLk(ref q));
-        Add(FuseOpcode.SetLkW, "SETLKW", 48, static (d, l, ref q, ref r) => d.SetLkW(l, ref q, ref r));
+        Add(FuseOpcode.SetLk, "SETLK", 48, static (d, l, ref q, ref r) => d.SetLk(l, ref q, ref r));
+        Add(FuseOpcode.SetLkW, "SETLKW", 48, static (d, l, ref q, ref r) => d.SetLk(l, ref q, ref r));
         return table;
     }
 }

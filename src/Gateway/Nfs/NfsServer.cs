@@ -38,7 +38,7 @@ public sealed record NfsServerOptions
 public readonly record struct NfsServerCounters(long RepeatedAnswers, long DroppedDuplicates, int LockWaits, int LockGrants, int LockClients);
 
 /// <summary>
-/// The whole of the NFS front end: NFS 3, MOUNT, NFSACL, NLM 4 and NSM on one TCP port, over a file system. Exports may change at any time
+/// The whole of the NFS front end: NFS 3, MOUNT, NFSACL, NLM 4 and NSM on one TCP port, and NSM on the UDP port of the same number, over a file system. Exports may change at any time
 /// through their source. Any thread.
 /// </summary>
 public sealed class NfsServer : IDisposable
@@ -47,9 +47,10 @@ public sealed class NfsServer : IDisposable
     private readonly NlmState _locks;
     private readonly RpcDispatcher _dispatcher;
     private readonly RpcServer _server;
+    private readonly IReadOnlyList<RpcDatagramServer> _datagrams;
 
-    private NfsServer(NfsContext context, NlmState locks, RpcDispatcher dispatcher, RpcServer server) =>
-        (_context, _locks, _dispatcher, _server) = (context, locks, dispatcher, server);
+    private NfsServer(NfsContext context, NlmState locks, RpcDispatcher dispatcher, RpcServer server, IReadOnlyList<RpcDatagramServer> datagrams) =>
+        (_context, _locks, _dispatcher, _server, _datagrams) = (context, locks, dispatcher, server, datagrams);
 
     /// <summary>Where it listens, with the ports that were chosen.</summary>
     public IReadOnlyList<RpcPeer> Endpoints => _server.Endpoints;
@@ -86,11 +87,32 @@ public sealed class NfsServer : IDisposable
         var events = new NfsEvents(log);
         var dispatcher = new RpcDispatcher(ProgramsOf(context, locks), events, clock);
         RpcServer? server = RpcServer.Start(options.Rpc, dispatcher, events, clock, out error);
+        List<RpcDatagramServer> datagrams = [];
         if (server is not null)
-            return new NfsServer(context, locks, dispatcher, server);
+        {
+            if (ServeDatagrams(server.Endpoints, dispatcher, events, datagrams, out error))
+                return new NfsServer(context, locks, dispatcher, server, datagrams);
+            datagrams.ForEach(static one => one.Dispose());
+            server.Dispose();
+        }
 
         locks.Dispose();
         return null;
+    }
+
+    /// <summary>Listens by UDP wherever it does by TCP.</summary>
+    private static bool ServeDatagrams(
+        IReadOnlyList<RpcPeer> endpoints, RpcDispatcher dispatcher, IRpcEvents events, List<RpcDatagramServer> servers, out string? error)
+    {
+        error = null;
+        foreach (RpcPeer endpoint in endpoints)
+        {
+            if (RpcDatagramServer.Start(endpoint, dispatcher, events, out error) is not { } one)
+                return false;
+            servers.Add(one);
+        }
+
+        return true;
     }
 
     /// <summary>All clients that are connected, and the last ones that were.</summary>
@@ -110,6 +132,8 @@ public sealed class NfsServer : IDisposable
     /// <returns>Whether everything ended in order.</returns>
     public bool Stop(TimeSpan patience)
     {
+        foreach (RpcDatagramServer server in _datagrams)
+            server.Dispose();
         bool isInOrder = _server.Stop(patience);
         _locks.Dispose();
         return isInOrder;

@@ -345,8 +345,12 @@ public sealed partial class FileSystemVfs
         return FsStatus.Ok;
     }
 
-    public FsStatus SetLock(InodeId inode, VfsLockSpace space, in VfsLock wanted, IVfsLockWaiter? waiter, out bool pending) =>
-        _locks.Set(inode, space, wanted, waiter, out pending);
+    public FsStatus SetLock(InodeId inode, VfsLockSpace space, in VfsLock wanted, IVfsLockWaiter? waiter, out bool pending, bool isReclaim = false) =>
+        _locks.Set(inode, space, wanted, waiter, out pending, isReclaim);
+
+    public void BeginLockGrace() => _locks.BeginGrace();
+
+    public void EndLockGrace() => _locks.EndGrace();
 
     public bool CancelLock(InodeId inode, VfsLockSpace space, IVfsLockWaiter waiter) => _locks.Cancel(inode, space, waiter);
 

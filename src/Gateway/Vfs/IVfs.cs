@@ -86,6 +86,9 @@ public readonly record struct VfsLockOwner(int Session, ulong Owner);
 /// <summary>A blocked lock request; the Vfs calls it once, from any thread, when it is granted or has failed.</summary>
 public interface IVfsLockWaiter
 {
+    /// <summary>False: waits only for the end of a grace period (<see cref="IVfs.BeginLockGrace"/>), not for other owners; then it is completed with what it finds.</summary>
+    bool WaitsForOwners => true;
+
     void Complete(FsStatus status);
 }
 
@@ -210,7 +213,17 @@ public interface IVfs
     /// Sets or clears a lock. Where it conflicts: without a waiter <see cref="FsStatus.WouldBlock"/>; with one, <paramref name="pending"/> is true and the waiter
     /// is completed later, or <see cref="FsStatus.Deadlock"/>.
     /// </summary>
-    FsStatus SetLock(InodeId inode, VfsLockSpace space, in VfsLock wanted, IVfsLockWaiter? waiter, out bool pending);
+    /// <param name="isReclaim">The owner had this lock before the file system was started: a grace period is for it.</param>
+    FsStatus SetLock(InodeId inode, VfsLockSpace space, in VfsLock wanted, IVfsLockWaiter? waiter, out bool pending, bool isReclaim = false);
+
+    /// <summary>
+    /// From now until <see cref="EndLockGrace"/> POSIX locks are given only to those who reclaim them. All others wait as if somebody stood in their way (and get
+    /// <see cref="FsStatus.WouldBlock"/> without a waiter); nobody is told of a conflict that may turn out to be none.
+    /// </summary>
+    void BeginLockGrace();
+
+    /// <summary>Those who have waited are served in the order in which they came.</summary>
+    void EndLockGrace();
 
     /// <summary>Withdraws a waiter; true if it was still waiting (then it is not completed any more).</summary>
     bool CancelLock(InodeId inode, VfsLockSpace space, IVfsLockWaiter waiter);

@@ -4,11 +4,15 @@ namespace Gateway.Vfs;
 
 /// <summary>
 /// Advisory locks of all front ends: POSIX byte ranges (split and merged as fcntl(2) has it) and whole-file flock, each with its queue of waiters
-/// served in order, and a search for circles of waiters among POSIX locks. A state machine under one lock; waiters are completed outside it.
+/// served in order, and a search for circles of waiters among POSIX locks; and the grace period in which POSIX locks of an earlier life may be reclaimed, and all who want others
+/// wait. A state machine under one lock; waiters are completed outside it.
 /// </summary>
 internal sealed class LockTable
 {
     private sealed record Waiting(VfsLock Wanted, IVfsLockWaiter Waiter);
+
+    /// <summary>Asked during the grace period.</summary>
+    private sealed record Held(InodeId Inode, VfsLock Wanted, IVfsLockWaiter Waiter);
 
     private sealed class FileLocks
     {
@@ -20,6 +24,9 @@ internal sealed class LockTable
 
     private readonly Lock _gate = new();
     private readonly Dictionary<(InodeId Inode, VfsLockSpace Space), FileLocks> _files = [];
+
+    /// <summary>Who waits for the end of the grace period, in the order of asking; null where there is none.</summary>
+    private List<Held>? _grace;
 
     /// <summary>Locks held, over all files.</summary>
     public int Count
@@ -41,50 +48,94 @@ internal sealed class LockTable
         }
     }
 
-    public FsStatus Set(InodeId inode, VfsLockSpace space, in VfsLock wanted, IVfsLockWaiter? waiter, out bool pending)
+    public void BeginGrace()
+    {
+        lock (_gate)
+            _grace ??= [];
+    }
+
+    public void EndGrace()
+    {
+        List<Held>? held;
+        List<(IVfsLockWaiter Waiter, FsStatus Status)> answers = [];
+        List<Waiting> granted = [];
+        lock (_gate)
+        {
+            (held, _grace) = (_grace, null);
+            foreach (Held one in held ?? [])
+            {
+                FsStatus status = SetNow(one.Inode, VfsLockSpace.Posix, one.Wanted, one.Waiter, out bool pending, granted);
+                if (!pending)
+                    answers.Add((one.Waiter, status));
+            }
+        }
+
+        foreach ((IVfsLockWaiter waiter, FsStatus status) in answers)
+            waiter.Complete(status);
+        Complete(granted);
+    }
+
+    public FsStatus Set(InodeId inode, VfsLockSpace space, in VfsLock wanted, IVfsLockWaiter? waiter, out bool pending, bool isReclaim = false)
     {
         pending = false;
         if (wanted.Start > wanted.End)
             return FsStatus.Invalid;
 
-        List<Waiting>? granted = null;
+        List<Waiting> granted = [];
+        FsStatus status;
         lock (_gate)
         {
-            (InodeId, VfsLockSpace) key = (inode, space);
-            if (!_files.TryGetValue(key, out FileLocks? file))
-            {
-                if (wanted.Kind == VfsLockKind.Unlock)
-                    return FsStatus.Ok;
-                _files[key] = file = new FileLocks();
-            }
-
-            if (wanted.Kind != VfsLockKind.Unlock && Conflict(file, wanted, out _))
+            if (_grace is not null && space == VfsLockSpace.Posix && wanted.Kind != VfsLockKind.Unlock && !isReclaim)
             {
                 if (waiter is null)
                     return FsStatus.WouldBlock;
-                if (space == VfsLockSpace.Posix && ClosesCircle(file, wanted))
-                    return FsStatus.Deadlock;
-
-                // Changing an own flock gives up the old one first, as flock(2) does.
-                if (space == VfsLockSpace.Flock)
-                {
-                    Replace(file, wanted with { Kind = VfsLockKind.Unlock });
-                    granted = GrantWaiters(file);
-                }
-
-                file.Waiting.Add(new Waiting(wanted, waiter));
+                _grace.Add(new Held(inode, wanted, waiter));
                 pending = true;
+                return FsStatus.Ok;
             }
-            else
-            {
-                Replace(file, wanted);
-                granted = GrantWaiters(file);
-                if (file.Empty)
-                    _files.Remove(key);
-            }
+
+            status = SetNow(inode, space, wanted, waiter, out pending, granted);
         }
 
         Complete(granted);
+        return status;
+    }
+
+    /// <param name="granted">Receives the waiters that are to be completed when the lock is free again.</param>
+    private FsStatus SetNow(InodeId inode, VfsLockSpace space, in VfsLock wanted, IVfsLockWaiter? waiter, out bool pending, List<Waiting> granted)
+    {
+        pending = false;
+        (InodeId, VfsLockSpace) key = (inode, space);
+        if (!_files.TryGetValue(key, out FileLocks? file))
+        {
+            if (wanted.Kind == VfsLockKind.Unlock)
+                return FsStatus.Ok;
+            _files[key] = file = new FileLocks();
+        }
+
+        if (wanted.Kind != VfsLockKind.Unlock && Conflict(file, wanted, out _))
+        {
+            if (waiter is null || !waiter.WaitsForOwners)
+                return FsStatus.WouldBlock;
+            if (space == VfsLockSpace.Posix && ClosesCircle(file, wanted))
+                return FsStatus.Deadlock;
+
+            // Changing an own flock gives up the old one first, as flock(2) does.
+            if (space == VfsLockSpace.Flock)
+            {
+                Replace(file, wanted with { Kind = VfsLockKind.Unlock });
+                GrantWaiters(file, granted);
+            }
+
+            file.Waiting.Add(new Waiting(wanted, waiter));
+            pending = true;
+            return FsStatus.Ok;
+        }
+
+        Replace(file, wanted);
+        GrantWaiters(file, granted);
+        if (file.Empty)
+            _files.Remove(key);
         return FsStatus.Ok;
     }
 
@@ -92,6 +143,8 @@ internal sealed class LockTable
     {
         lock (_gate)
         {
+            if (_grace?.RemoveAll(held => ReferenceEquals(held.Waiter, waiter)) > 0)
+                return true;
             if (!_files.TryGetValue((inode, space), out FileLocks? file) || file.Waiting.RemoveAll(w => ReferenceEquals(w.Waiter, waiter)) == 0)
                 return false;
             if (file.Empty)
@@ -110,11 +163,12 @@ internal sealed class LockTable
         List<Waiting> granted = [];
         lock (_gate)
         {
+            _grace?.RemoveAll(held => held.Wanted.Owner.Session == session);
             foreach (((InodeId, VfsLockSpace) key, FileLocks file) in _files.ToArray())
             {
                 file.Waiting.RemoveAll(w => w.Wanted.Owner.Session == session);
                 file.Held.RemoveAll(h => h.Owner.Session == session);
-                granted.AddRange(GrantWaiters(file) ?? []);
+                GrantWaiters(file, granted);
                 if (file.Empty)
                     _files.Remove(key);
             }
@@ -133,10 +187,8 @@ internal sealed class LockTable
         }
     }
 
-    private static void Complete(List<Waiting>? granted)
+    private static void Complete(List<Waiting> granted)
     {
-        if (granted is null)
-            return;
         foreach (Waiting waiting in granted)
             waiting.Waiter.Complete(FsStatus.Ok);
     }
@@ -191,9 +243,8 @@ internal sealed class LockTable
     private static bool Touches(in VfsLock a, in VfsLock b) =>
         Overlaps(a, b) || (a.End != ulong.MaxValue && a.End + 1 == b.Start) || (b.End != ulong.MaxValue && b.End + 1 == a.Start);
 
-    private static List<Waiting>? GrantWaiters(FileLocks file)
+    private static void GrantWaiters(FileLocks file, List<Waiting> granted)
     {
-        List<Waiting>? granted = null;
         for (int i = 0; i < file.Waiting.Count;)
         {
             Waiting waiting = file.Waiting[i];
@@ -205,10 +256,8 @@ internal sealed class LockTable
 
             file.Waiting.RemoveAt(i);
             Replace(file, waiting.Wanted);
-            (granted ??= []).Add(waiting);
+            granted.Add(waiting);
         }
-
-        return granted;
     }
 
     /// <summary>Would the wanting owner wait for someone who, over any chain of waiters, waits for it?</summary>

@@ -12,6 +12,9 @@ public interface IRpcConnection
     /// <summary>Our end: which of our addresses the client came to.</summary>
     RpcPeer Local { get; }
 
+    /// <summary>The call came in one datagram: there is no connection, and nothing shows that <see cref="Peer"/> has sent it.</summary>
+    bool IsDatagram => false;
+
     /// <summary>
     /// State that a program keeps with the connection; null at first, dropped with it. Calls of one connection run on several threads at once:
     /// whoever sets it does so with <see cref="SetState"/>, and its content looks after its own locking.

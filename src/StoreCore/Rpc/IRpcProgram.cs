@@ -18,6 +18,9 @@ public interface IRpcProgram
     /// <summary>One above the highest procedure number of any version, at most 64: the size of the table of counters.</summary>
     int Procedures { get; }
 
+    /// <summary>Whether it may be asked by datagram too (<see cref="RpcDatagramServer"/>): its calls and replies are small, and it asks itself what a sender's address is worth.</summary>
+    bool ServesDatagrams => false;
+
     /// <summary>For counters, logs and people ("GETATTR").</summary>
     string ProcedureName(uint procedure);
 

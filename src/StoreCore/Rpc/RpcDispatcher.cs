@@ -138,7 +138,7 @@ public sealed class RpcDispatcher
             return -1;
 
         IRpcProgram? found = Find(
-            BinaryPrimitives.ReadUInt32BigEndian(record[12..]), BinaryPrimitives.ReadUInt32BigEndian(record[16..]), out int index, out _, out _);
+            BinaryPrimitives.ReadUInt32BigEndian(record[12..]), BinaryPrimitives.ReadUInt32BigEndian(record[16..]), isDatagram: false, out int index, out _, out _);
         uint procedure = BinaryPrimitives.ReadUInt32BigEndian(record[20..]);
         return found is not null && procedure < (uint)found.Procedures ? index * SlotsPerProgram + (int)procedure : -1;
     }
@@ -210,7 +210,7 @@ public sealed class RpcDispatcher
         int statusAt = results.Position;
         results.U32((uint)RpcAcceptStatus.Success);
 
-        IRpcProgram? found = Find(program, version, out int index, out uint low, out uint high);
+        IRpcProgram? found = Find(program, version, connection.IsDatagram, out int index, out uint low, out uint high);
         if (found is null)
         {
             bool known = low <= high;
@@ -378,14 +378,14 @@ public sealed class RpcDispatcher
     }
 
     /// <param name="low">The lowest version of the program that is served; above <paramref name="high"/> if the program is not known at all.</param>
-    private IRpcProgram? Find(uint program, uint version, out int index, out uint low, out uint high)
+    private IRpcProgram? Find(uint program, uint version, bool isDatagram, out int index, out uint low, out uint high)
     {
         low = uint.MaxValue;
         high = 0;
         for (index = 0; index < _programs.Length; index++)
         {
             IRpcProgram candidate = _programs[index];
-            if (candidate.Program != program)
+            if (candidate.Program != program || (isDatagram && !candidate.ServesDatagrams))
                 continue;
             if (version >= candidate.LowestVersion && version <= candidate.HighestVersion)
                 return candidate;

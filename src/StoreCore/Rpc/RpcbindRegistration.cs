@@ -35,15 +35,22 @@ public sealed class RpcbindRegistration : IDisposable
 
     private const uint RpcbindProgram = 100000, RpcbindVersion = 4, PortmapVersion = 2;
     private const uint SetProcedure = 1, UnsetProcedure = 2, DumpProcedure = 4; // the same numbers in both versions
-    private const uint ProtocolTcp = 6;
+    private const uint ProtocolTcp = 6, ProtocolUdp = 17;
 
     private readonly TimeSpan _timeout;
     private readonly string _socketPath;
     private readonly IPEndPoint _portmapper;
-    private readonly List<(uint Program, uint Version, RpcPeer Where)> _registered = [];
-    private List<(uint Program, uint Version, RpcPeer Where)> _wanted = [];
+    private readonly List<Binding> _registered = [];
+    private Binding[] _wanted = [];
 
-    /// <param name="timeout">For all of one <see cref="Register"/> or <see cref="Unregister"/>.</param>
+    /// <summary>One version of a program, where it is served, and by which transport: "tcp", "tcp6", "udp" or "udp6" (RFC 5665 §5 calls it the netid).</summary>
+    private readonly record struct Binding(string Name, uint Program, uint Version, string Network, RpcPeer Where)
+    {
+        /// <summary>rpcbind has one address for each of these.</summary>
+        public (uint Program, uint Version, string Network) Place => (Program, Version, Network);
+    }
+
+    /// <param name="timeout">For all of one <see cref="Register"/>, <see cref="Look"/> or <see cref="Unregister"/>.</param>
     /// <param name="socketPath">Null: <see cref="StandardSocket"/>.</param>
     /// <param name="portmapper">Null: port 111 of 127.0.0.1.</param>
     public RpcbindRegistration(TimeSpan timeout, string? socketPath = null, IPEndPoint? portmapper = null)
@@ -54,34 +61,32 @@ public sealed class RpcbindRegistration : IDisposable
     }
 
     /// <summary>
-    /// Registers every version of the programs, over IPv4 and IPv6 where there is an address of the kind (rpcbind keeps one of each), in place of what
-    /// was registered for them before.
+    /// Registers every version of the programs, over IPv4 and IPv6 where there is an address of the kind (rpcbind keeps one of each), and over UDP too those that serve it, on the
+    /// same port; in place of what was registered for them before.
     /// </summary>
     /// <returns>Null, or one line for people: why some or all are not registered.</returns>
     public string? Register(IEnumerable<IRpcProgram> programs, IReadOnlyList<RpcPeer> endpoints)
     {
         _registered.Clear();
-        _wanted =
-        [
-            .. from program in programs
-               from version in Enumerable.Range((int)program.LowestVersion, (int)(program.HighestVersion - program.LowestVersion + 1))
-               from endpoint in endpoints.DistinctBy(static endpoint => endpoint.IsV4)
-               select (program.Program, (uint)version, endpoint),
-        ];
+        _wanted = [.. BindingsOf(programs, endpoints)];
         using Rpcbind? rpcbind = Connect(out string? error);
         if (rpcbind is null)
             return error;
 
-        foreach ((uint program, uint version, RpcPeer where) in _wanted)
+        // What a server that died left behind would be in the way; that there was nothing is no failure. All of it first: a portmapper takes back a version as a whole.
+        foreach (Binding binding in _wanted)
         {
-            // What a server that died left behind would be in the way; that there was nothing is no failure.
-            if (rpcbind.Change(UnsetProcedure, program, version, where, out _) is { } broken)
+            if (rpcbind.Change(UnsetProcedure, binding, out _) is { } broken)
                 return broken;
-            if (rpcbind.Change(SetProcedure, program, version, where, out bool done) is { } failed)
+        }
+
+        foreach (Binding binding in _wanted)
+        {
+            if (rpcbind.Change(SetProcedure, binding, out bool done) is { } failed)
                 return failed;
             if (!done)
-                return $"rpcbind refused to register {programs.First(one => one.Program == program).Name} version {version}";
-            _registered.Add((program, version, where));
+                return $"rpcbind refused to register {binding.Name} version {binding.Version}";
+            _registered.Add(binding);
         }
 
         return null;
@@ -94,20 +99,20 @@ public sealed class RpcbindRegistration : IDisposable
         using Rpcbind? rpcbind = Connect(out reason);
         if (rpcbind is null)
             return RpcbindHolding.Unknown;
-        reason = rpcbind.List(out Dictionary<(uint, uint, bool), string> found);
+        reason = rpcbind.List(out Dictionary<(uint, uint, string), string> found);
         if (reason is not null)
             return RpcbindHolding.Unknown;
 
         bool isMissing = false;
-        foreach ((uint program, uint version, RpcPeer where) in _wanted)
+        foreach (Binding binding in _wanted)
         {
-            if (!found.TryGetValue((program, version, where.IsV4), out string? address))
+            if (!found.TryGetValue(binding.Place, out string? address))
             {
                 isMissing = true;
             }
-            else if (address != rpcbind.AddressOf(where))
+            else if (address != rpcbind.AddressOf(binding.Where))
             {
-                reason = $"another server has registered program {program} version {version} there, at {address}";
+                reason = $"another server has registered program {binding.Program} version {binding.Version} there, at {binding.Network} {address}";
                 return RpcbindHolding.Others;
             }
         }
@@ -116,7 +121,7 @@ public sealed class RpcbindRegistration : IDisposable
         return isMissing ? RpcbindHolding.Missing : RpcbindHolding.Ours;
     }
 
-    /// <summary>Takes back what was registered.</summary>
+    /// <summary>Takes back what was registered; what another server has put in its place since stays.</summary>
     /// <returns>Null, or one line for people.</returns>
     public string? Unregister()
     {
@@ -126,10 +131,13 @@ public sealed class RpcbindRegistration : IDisposable
         using Rpcbind? rpcbind = Connect(out string? error);
         if (rpcbind is null)
             return error;
+        if (rpcbind.List(out Dictionary<(uint, uint, string), string> found) is { } broken)
+            return broken;
 
-        foreach ((uint program, uint version, RpcPeer where) in _registered)
+        foreach (Binding binding in _registered)
         {
-            if (rpcbind.Change(UnsetProcedure, program, version, where, out _) is { } failed)
+            bool isOurs = found.GetValueOrDefault(binding.Place) == rpcbind.AddressOf(binding.Where);
+            if (isOurs && rpcbind.Change(UnsetProcedure, binding, out _) is { } failed)
                 return failed;
         }
 
@@ -139,6 +147,22 @@ public sealed class RpcbindRegistration : IDisposable
 
     /// <summary>As <see cref="Unregister"/>; that rpcbind is gone meanwhile does not matter here.</summary>
     public void Dispose() => Unregister();
+
+    private static IEnumerable<Binding> BindingsOf(IEnumerable<IRpcProgram> programs, IReadOnlyList<RpcPeer> endpoints)
+    {
+        foreach (IRpcProgram program in programs)
+        {
+            for (uint version = program.LowestVersion; version <= program.HighestVersion; version++)
+            {
+                foreach (RpcPeer where in endpoints.DistinctBy(static endpoint => endpoint.IsV4))
+                {
+                    yield return new Binding(program.Name, program.Program, version, where.IsV4 ? "tcp" : "tcp6", where);
+                    if (program.ServesDatagrams)
+                        yield return new Binding(program.Name, program.Program, version, where.IsV4 ? "udp" : "udp6", where);
+                }
+            }
+        }
+    }
 
     private Rpcbind? Connect(out string? error)
     {
@@ -175,8 +199,8 @@ public sealed class RpcbindRegistration : IDisposable
         /// <summary>An address as it stands in its list: the universal one, or a port alone.</summary>
         public string AddressOf(RpcPeer where) => portmap ? where.Port.ToString(CultureInfo.InvariantCulture) : UniversalAddress(where);
 
-        /// <summary>All that is registered over TCP, by program, version and whether it is IPv4. Null if it answered, or why it did not.</summary>
-        public string? List(out Dictionary<(uint Program, uint Version, bool IsV4), string> found)
+        /// <summary>All that is registered. Null if it answered, or why it did not.</summary>
+        public string? List(out Dictionary<(uint Program, uint Version, string Network), string> found)
         {
             found = [];
             if (Call(DumpProcedure, [], out ReadOnlySpan<byte> results) is { } error)
@@ -187,43 +211,44 @@ public sealed class RpcbindRegistration : IDisposable
             {
                 uint program = reader.U32();
                 uint version = reader.U32();
+                string network, address;
                 if (portmap)
                 {
-                    bool isTcp = reader.U32() == ProtocolTcp; // mapping: prog, vers, prot, port
-                    string port = reader.U32().ToString(CultureInfo.InvariantCulture);
-                    if (isTcp)
-                        found.TryAdd((program, version, true), port);
-                    continue;
+                    network = reader.U32() switch { ProtocolTcp => "tcp", ProtocolUdp => "udp", _ => "" }; // mapping: prog, vers, prot, port
+                    address = reader.U32().ToString(CultureInfo.InvariantCulture);
+                }
+                else
+                {
+                    network = Encoding.ASCII.GetString(reader.String(MaxTextBytes)); // rpcb: prog, vers, netid, addr, owner
+                    address = Encoding.ASCII.GetString(reader.String(MaxTextBytes));
+                    reader.String(MaxTextBytes);
                 }
 
-                ReadOnlySpan<byte> network = reader.String(MaxTextBytes); // rpcb: prog, vers, netid, addr, owner
-                string address = Encoding.ASCII.GetString(reader.String(MaxTextBytes));
-                reader.String(MaxTextBytes);
-                if (network.SequenceEqual("tcp"u8) || network.SequenceEqual("tcp6"u8))
-                    found.TryAdd((program, version, network.Length == 3), address);
+                found.TryAdd((program, version, network), address);
             }
 
             return reader.AtEnd ? null : Malformed;
         }
 
         /// <summary>SET or UNSET. Null if it answered, or why it did not.</summary>
-        public string? Change(uint procedure, uint program, uint version, RpcPeer where, out bool done)
+        public string? Change(uint procedure, in Binding binding, out bool done)
         {
             done = false;
+            RpcPeer where = binding.Where;
             if (portmap && !where.IsV4)
                 return "rpcbind is not there, and a portmapper knows no IPv6";
 
             var arguments = new XdrWriter(stackalloc byte[256]);
-            arguments.U32(program);
-            arguments.U32(version);
+            arguments.U32(binding.Program);
+            arguments.U32(binding.Version);
             if (portmap)
             {
-                arguments.U32(ProtocolTcp); // mapping: prog, vers, prot, port
+                arguments.U32(binding.Network == "udp" ? ProtocolUdp : ProtocolTcp); // mapping: prog, vers, prot, port
                 arguments.U32(where.Port);
             }
             else
             {
-                arguments.String(where.IsV4 ? "tcp"u8 : "tcp6"u8); // rpcb: prog, vers, netid, addr, owner
+                arguments.String(Encoding.ASCII.GetBytes(binding.Network)); // rpcb: prog, vers, netid, addr, owner
                 arguments.String(Encoding.ASCII.GetBytes(UniversalAddress(where)));
                 arguments.String([]); // rpcbind sees itself who asks
             }

@@ -17,7 +17,7 @@ internal sealed partial class MemoryVfs
         return FsStatus.Ok;
     }
 
-    public FsStatus SetLock(InodeId inode, VfsLockSpace space, in VfsLock wanted, IVfsLockWaiter? waiter, out bool pending)
+    public FsStatus SetLock(InodeId inode, VfsLockSpace space, in VfsLock wanted, IVfsLockWaiter? waiter, out bool pending, bool isReclaim = false)
     {
         pending = false;
         VfsLock lockWanted = wanted;
@@ -26,8 +26,8 @@ internal sealed partial class MemoryVfs
         {
             if (Conflict(inode, space, wanted) is not null)
             {
-                pending = waiter is not null;
-                if (waiter is null)
+                pending = waiter is { WaitsForOwners: true };
+                if (waiter is not { WaitsForOwners: true })
                     return FsStatus.WouldBlock;
                 _waiting.Add((inode.Value, space, wanted, waiter));
                 return FsStatus.Ok;
@@ -59,6 +59,14 @@ internal sealed partial class MemoryVfs
         }
 
         granted.ForEach(static waiter => waiter.Complete(FsStatus.Ok));
+    }
+
+    public void BeginLockGrace()
+    {
+    }
+
+    public void EndLockGrace()
+    {
     }
 
     private FsStatus DropLocks(InodeId inode, VfsLockSpace space, VfsLockOwner owner)

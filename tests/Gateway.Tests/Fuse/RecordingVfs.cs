@@ -154,13 +154,17 @@ internal sealed class RecordingVfs : IVfs
         return Answer($"GetLock {inode} {space} {Text(wanted)}");
     }
 
-    public FsStatus SetLock(InodeId inode, VfsLockSpace space, in VfsLock wanted, IVfsLockWaiter? waiter, out bool pending)
+    public FsStatus SetLock(InodeId inode, VfsLockSpace space, in VfsLock wanted, IVfsLockWaiter? waiter, out bool pending, bool isReclaim = false)
     {
         Waiter = waiter;
         WhileLocking?.Invoke();
-        pending = LocksWait && waiter is not null;
-        return Answer($"SetLock {inode} {space} {Text(wanted)}{(waiter is null ? "" : " waiting")}");
+        pending = LocksWait && waiter is { WaitsForOwners: true };
+        return Answer($"SetLock {inode} {space} {Text(wanted)}{(waiter is { WaitsForOwners: true } ? " waiting" : "")}");
     }
+
+    public void BeginLockGrace() => Calls.Add("BeginLockGrace");
+
+    public void EndLockGrace() => Calls.Add("EndLockGrace");
 
     public bool CancelLock(InodeId inode, VfsLockSpace space, IVfsLockWaiter waiter)
     {

@@ -47,6 +47,12 @@ internal sealed class NfsExchange : IRpcEvents, IDisposable
 
     public FakeNlmCaller Callbacks { get; } = new();
 
+    /// <summary>In place of <see cref="Callbacks"/>, from the next <see cref="Start"/> on.</summary>
+    public INlmCaller? Caller { get; set; }
+
+    /// <summary>What the locks go by, from the next <see cref="Start"/> on.</summary>
+    public TimeProvider Clock { get; set; } = TimeProvider.System;
+
     public INsmPeers Peers { get; set; } = new ForgetfulNsmPeers();
 
     public RpcDispatcher Dispatcher { get; private set; } = null!;
@@ -82,7 +88,7 @@ internal sealed class NfsExchange : IRpcEvents, IDisposable
         };
         Connection = new FakeConnection(Connection.Peer);
         Locks?.Dispose();
-        Locks = new NlmState(Vfs, Callbacks, Peers, TimeSpan.FromMinutes(1), TimeProvider.System, NullLogger.Instance);
+        Locks = new NlmState(Vfs, Caller ?? Callbacks, Peers, TimeSpan.FromMinutes(1), Clock, NullLogger.Instance);
         Dispatcher = new RpcDispatcher(NfsServer.ProgramsOf(Context, Locks), this, TimeProvider.System);
         Lane = Dispatcher.NewLane();
     }
@@ -182,7 +188,7 @@ internal sealed class NfsExchange : IRpcEvents, IDisposable
     }
 }
 
-internal sealed class FakeConnection(RpcPeer peer) : IRpcConnection
+internal sealed class FakeConnection(RpcPeer peer, bool isDatagram = false) : IRpcConnection
 {
     private static long s_ids;
 
@@ -191,6 +197,8 @@ internal sealed class FakeConnection(RpcPeer peer) : IRpcConnection
     public RpcPeer Peer { get; } = peer;
 
     public RpcPeer Local { get; } = RpcPeer.From(IPAddress.Loopback, 2049);
+
+    public bool IsDatagram => isDatagram;
 
     public object? State { get; private set; }
 

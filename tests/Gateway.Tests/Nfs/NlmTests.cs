@@ -108,7 +108,7 @@ public sealed class NlmTests : IDisposable
     public void A_client_that_is_not_reached_is_called_again_and_keeps_the_lock()
     {
         int calls = 0;
-        _nfs.Callbacks.Answer = () => Interlocked.Increment(ref calls) == 1 ? NlmGrantAnswer.None : NlmGrantAnswer.Accepted;
+        _nfs.Callbacks.Answer = () => Interlocked.Increment(ref calls) == 1 ? NlmGrantAnswer.Unreached : NlmGrantAnswer.Accepted;
         Lock("a", 1, 0, 10, exclusive: true);
         Lock("b", 5, 3, 4, exclusive: true, block: true);
         Unlock("a", 1, 0, 10);
@@ -205,10 +205,89 @@ public sealed class NlmTests : IDisposable
         Assert.True(SpinWait.SpinUntil(() => _nfs.Callbacks.Restarts.Count == 1, 20_000));
         Assert.Equal((address, address, 5), _nfs.Callbacks.Restarts[0]);
 
+        XdrView test = Call(NlmProcedure.Test, new Xdr().Text("k").U32(1).Raw(LockOf("b", 7, 10, 5)));
+        Assert.Equal(("k", NlmStatus.GracePeriod), (test.Text(), (NlmStatus)test.U32()));
+
         _nfs.Peers = new ForgetfulNsmPeers();
         _nfs.Start();
         Assert.Equal(NlmStatus.GracePeriod, Lock("a", 1, 5, 1, exclusive: true, reclaim: true));
         Assert.Equal(NlmStatus.Granted, Lock("a", 1, 5, 1, exclusive: true));
+    }
+
+    [Fact]
+    public void After_a_restart_programs_on_a_mount_wait_until_no_client_can_ask_for_old_locks_any_more()
+    {
+        var address = new ClientAddress(_nfs.Connection.Peer.Address);
+        var peers = new RememberedPeers(new NsmPeer("a", address, address), new NsmPeer("b", address, address), new NsmPeer("c", new ClientAddress(1), address));
+        _nfs.Peers = peers;
+        _nfs.Start();
+        var local = new LocalWaiter();
+        VfsLock LocalLock(ulong start, ulong end) => new(VfsLockKind.Exclusive, start, end, new VfsLockOwner(3, 99), 4711);
+        Assert.Equal(FsStatus.Ok, _nfs.Vfs.SetLock(_file.Inode, VfsLockSpace.Posix, LocalLock(0, 9), local, out bool pending));
+        Assert.True(pending);
+        Assert.Equal(NlmStatus.Granted, Lock("a", 1, 0, 1, exclusive: true, reclaim: true));
+
+        // Of the three clients one has rebooted, which its status monitor says; a datagram is no proof of being another.
+        _nfs.Connection = new FakeConnection(_nfs.Connection.Peer, isDatagram: true);
+        _nfs.Success(_nfs.Message(100024, 1, 6, new Xdr().Text("c").U32(11).Bytes)).End();
+        _nfs.Success(_nfs.Message(100024, 1, 6, new Xdr().Text("b").U32(11).Bytes)).End();
+        Assert.Equal("b", Assert.Single(peers.Removed).Name);
+        Assert.False(_nfs.Locks.Grace.IsOver);
+
+        // Of another an administrator knows that it will not come back.
+        _nfs.Locks.Evict(new ClientAddress(1));
+        Assert.False(_nfs.Locks.Grace.IsOver);
+        Assert.Null(local.Status);
+        _nfs.Connection = new FakeConnection(_nfs.Connection.Peer);
+        Call(NlmProcedure.FreeAll, new Xdr().Text("a").U32(3)).End();
+        Assert.True(_nfs.Locks.Grace.IsOver);
+        Assert.Equal(FsStatus.Ok, local.Status);
+        Assert.Equal(["b", "c", "a"], peers.Removed.Select(static peer => peer.Name).Distinct());
+        Assert.Equal(NlmStatus.Denied, Lock("a", 1, 0, 1, exclusive: true));
+    }
+
+    [Fact]
+    public void Who_does_not_ask_for_its_locks_in_time_has_lost_them()
+    {
+        var address = new ClientAddress(_nfs.Connection.Peer.Address);
+        var peers = new RememberedPeers(new NsmPeer("a", address, new ClientAddress(_nfs.Connection.Local.Address)), new NsmPeer("b", address, address));
+        _nfs.Peers = peers;
+        _nfs.Clock = new ManualClock();
+        _nfs.Start();
+        var local = new LocalWaiter();
+        var wanted = new VfsLock(VfsLockKind.Exclusive, 0, 9, new VfsLockOwner(3, 99), 4711);
+        _nfs.Vfs.SetLock(_file.Inode, VfsLockSpace.Posix, wanted, local, out _);
+        Assert.Equal(NlmStatus.Granted, Lock("a", 1, 0, 1, exclusive: true, reclaim: true));
+        ((ManualClock)_nfs.Clock).Fire();
+        Assert.True(_nfs.Locks.Grace.IsOver);
+        Assert.Equal(FsStatus.WouldBlock, local.Status);
+        Assert.Equal("b", Assert.Single(peers.Removed).Name);
+        Assert.Equal(NlmStatus.GracePeriod, Lock("b", 1, 20, 1, exclusive: true, reclaim: true));
+    }
+
+    /// <summary>F_SETLK of a local program.</summary>
+    private sealed class LocalWaiter : IVfsLockWaiter
+    {
+        public FsStatus? Status { get; private set; }
+
+        public bool WaitsForOwners => false;
+
+        public void Complete(FsStatus status) => Status = status;
+    }
+
+    /// <summary>Its timers fire when they are told.</summary>
+    private sealed class ManualClock : TimeProvider
+    {
+        private readonly List<Action> _timers = [];
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            if (dueTime != Timeout.InfiniteTimeSpan)
+                _timers.Add(() => callback(state));
+            return base.CreateTimer(callback, state, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        }
+
+        public void Fire() => _timers.ForEach(static timer => timer());
     }
 
     [Fact]
@@ -286,8 +365,8 @@ public sealed class NlmTests : IDisposable
         {
         }
 
-        public void Remove(NsmPeer peer)
-        {
-        }
+        public List<NsmPeer> Removed { get; } = [];
+
+        public void Remove(NsmPeer peer) => Removed.Add(peer);
     }
 }

@@ -10,8 +10,10 @@ public class LockTableTests
 
     private readonly LockTable _table = new();
 
-    private sealed class Waiter : IVfsLockWaiter
+    private sealed class Waiter(bool waitsForOwners = true) : IVfsLockWaiter
     {
+        public bool WaitsForOwners => waitsForOwners;
+
         public FsStatus? Status { get; private set; }
 
         public void Complete(FsStatus status)
@@ -130,6 +132,45 @@ public class LockTableTests
         _table.ReleaseSession(1);
         Assert.Null(ofSameSession.Status);
         Assert.Equal(FsStatus.Ok, ofOther.Status);
+    }
+
+    [Fact]
+    public void In_a_grace_period_only_reclaimed_locks_are_given_and_the_others_are_served_in_order_afterwards()
+    {
+        FsStatus Hold(in VfsLock wanted, Waiter waiter)
+        {
+            FsStatus status = _table.Set(File, VfsLockSpace.Posix, wanted, waiter, out bool pending);
+            Assert.True(pending);
+            return status;
+        }
+
+        Try(Exclusive(A, 90, 99));
+        _table.BeginGrace();
+        Waiter first = new(), second = new(waitsForOwners: false), third = new(), reclaimed = new(waitsForOwners: false), gone = new(), cancelled = new();
+        Assert.Equal(FsStatus.Ok, Hold(Exclusive(A, 0, 9), first));
+        Assert.Equal(FsStatus.Ok, Hold(Exclusive(B, 5, 9), second)); // stands behind the first
+        Assert.Equal(FsStatus.Ok, Hold(Exclusive(B, 9, 9), third));
+        Assert.Equal(FsStatus.Ok, Hold(Exclusive(A, 40, 40), reclaimed));
+        Assert.Equal(FsStatus.Ok, Hold(Exclusive(C, 60, 60), gone));
+        Assert.Equal(FsStatus.Ok, Hold(Exclusive(B, 70, 70), cancelled));
+        Assert.Equal(FsStatus.WouldBlock, Try(Exclusive(B, 20, 29)));
+        Assert.Equal(FsStatus.Ok, Try(Unlock(A, 90, 99)));
+        Assert.Equal(FsStatus.Ok, _table.Set(File, VfsLockSpace.Flock, Exclusive(B, 0, ulong.MaxValue), null, out _));
+        var old = new VfsLockOwner(3, 1);
+        Assert.Equal(FsStatus.Ok, _table.Set(File, VfsLockSpace.Posix, Exclusive(old, 40, 49), null, out _, isReclaim: true));
+        Assert.Equal(FsStatus.WouldBlock, _table.Set(File, VfsLockSpace.Posix, Exclusive(B, 40, 49), null, out _, isReclaim: true));
+        _table.ReleaseSession(C.Session);
+        Assert.True(_table.Cancel(File, VfsLockSpace.Posix, cancelled));
+        Assert.Equal(2, _table.Count);
+
+        _table.EndGrace();
+        Assert.Equal((FsStatus.Ok, FsStatus.WouldBlock, null, FsStatus.WouldBlock), (first.Status, second.Status, third.Status, reclaimed.Status));
+        Assert.Equal((null, null), (gone.Status, cancelled.Status));
+        Assert.Equal(FsStatus.Ok, Try(Exclusive(B, 60, 70)));
+        Try(Unlock(A, 0, 9));
+        Assert.Equal(FsStatus.Ok, third.Status);
+        _table.EndGrace();
+        Assert.Equal(FsStatus.Ok, Try(Exclusive(C, 20, 29)));
     }
 
     /// <summary>Random locks and unlocks against one cell per byte: the table must answer as the cells do.</summary>

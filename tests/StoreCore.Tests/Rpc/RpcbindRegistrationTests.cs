@@ -72,6 +72,26 @@ public sealed class RpcbindRegistrationTests : IDisposable
         }
     }
 
+    /// <summary>Only its numbers matter.</summary>
+    private sealed class ByDatagram : IRpcProgram
+    {
+        public uint Program => 0x2000_0002;
+
+        public uint LowestVersion => 1;
+
+        public uint HighestVersion => 1;
+
+        public string Name => "by datagram";
+
+        public int Procedures => 1;
+
+        public bool ServesDatagrams => true;
+
+        public string ProcedureName(uint procedure) => "";
+
+        public RpcAcceptStatus Call(in RpcCall call, ref XdrReader arguments, ref XdrWriter results) => RpcAcceptStatus.ProcedureUnavailable;
+    }
+
     /// <summary>Serves connections of a Unix domain socket one after the other, whole records only.</summary>
     private Thread Serve(Rpcbind rpcbind, Socket listener, int connections)
     {
@@ -101,6 +121,11 @@ public sealed class RpcbindRegistrationTests : IDisposable
     [Fact]
     public void Every_version_is_registered_once_for_each_kind_of_address_and_taken_back()
     {
+        string[] versions =
+        [
+            "20000001 1 tcp 0.0.0.0.8.1", "20000001 1 tcp6 ::.8.1", "20000001 2 tcp 0.0.0.0.8.1", "20000001 2 tcp6 ::.8.1",
+            "20000002 1 tcp 0.0.0.0.8.1", "20000002 1 udp 0.0.0.0.8.1", "20000002 1 tcp6 ::.8.1", "20000002 1 udp6 ::.8.1",
+        ];
         var rpcbind = new Rpcbind();
         using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         Thread server = Serve(rpcbind, listener, connections: 2);
@@ -110,43 +135,38 @@ public sealed class RpcbindRegistrationTests : IDisposable
             [
                 RpcPeer.From(IPAddress.Any, 2049), RpcPeer.From(IPAddress.Loopback, 20490), RpcPeer.From(IPAddress.IPv6Any, 2049),
             ];
-            Assert.Null(registration.Register([new EchoProgram()], endpoints));
-            Assert.Equal(
-                [
-                    "UNSET 20000001 1 tcp 0.0.0.0.8.1", "SET 20000001 1 tcp 0.0.0.0.8.1", "UNSET 20000001 1 tcp6 ::.8.1", "SET 20000001 1 tcp6 ::.8.1",
-                    "UNSET 20000001 2 tcp 0.0.0.0.8.1", "SET 20000001 2 tcp 0.0.0.0.8.1", "UNSET 20000001 2 tcp6 ::.8.1", "SET 20000001 2 tcp6 ::.8.1",
-                ],
-                rpcbind.Requests);
+            Assert.Null(registration.Register([new EchoProgram(), new ByDatagram()], endpoints));
+            Assert.Equal([.. versions.Select(static version => "UNSET " + version), .. versions.Select(static version => "SET " + version)], rpcbind.Requests);
             rpcbind.Requests.Clear();
         }
 
         server.Join();
-        Assert.Equal(
-            ["UNSET 20000001 1 tcp 0.0.0.0.8.1", "UNSET 20000001 1 tcp6 ::.8.1", "UNSET 20000001 2 tcp 0.0.0.0.8.1", "UNSET 20000001 2 tcp6 ::.8.1"],
-            rpcbind.Requests);
+        Assert.Equal(versions.Select(static version => "UNSET " + version), rpcbind.Requests);
     }
 
     [Fact]
-    public void What_it_still_has_can_be_asked()
+    public void What_it_still_has_can_be_asked_and_what_others_have_is_left_to_them()
     {
         var rpcbind = new Rpcbind();
         using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         Thread server = Serve(rpcbind, listener, connections: 5);
         using (var registration = new RpcbindRegistration(Patience, SocketPath))
         {
-            Assert.Null(registration.Register([new EchoProgram()], [RpcPeer.From(IPAddress.Any, 2049)]));
+            Assert.Null(registration.Register([new ByDatagram()], [RpcPeer.From(IPAddress.Any, 2049)]));
             rpcbind.Registered.Add("100000 4 udp 0.0.0.0.0.111");
             Assert.Equal(RpcbindHolding.Ours, registration.Look(out string? reason));
             Assert.Null(reason);
-            rpcbind.Registered.RemoveAt(0);
+            Assert.Equal(["20000002 1 tcp 0.0.0.0.8.1", "20000002 1 udp 0.0.0.0.8.1"], rpcbind.Registered.Take(2));
+            rpcbind.Registered.RemoveAt(1);
             Assert.Equal(RpcbindHolding.Missing, registration.Look(out reason));
             Assert.Equal("rpcbind has forgotten what was registered", reason);
-            rpcbind.Registered.Add("20000001 1 tcp 0.0.0.0.9.9");
+            rpcbind.Registered.Add("20000002 1 udp 0.0.0.0.9.9");
             Assert.Equal(RpcbindHolding.Others, registration.Look(out reason));
-            Assert.Equal("another server has registered program 536870913 version 1 there, at 0.0.0.0.9.9", reason);
+            Assert.Equal("another server has registered program 536870914 version 1 there, at udp 0.0.0.0.9.9", reason);
         }
 
         server.Join();
+        Assert.Equal(["100000 4 udp 0.0.0.0.0.111", "20000002 1 udp 0.0.0.0.9.9"], rpcbind.Registered); // what is not ours stays
     }
 
     [Fact]

@@ -14,6 +14,9 @@ internal sealed record NlmGrant(NlmHost Host, ClientAddress Server, InodeId Inod
 
     public int Attempts { get; set; }
 
+    /// <summary>The client may have heard a call whose answer did not come.</summary>
+    public bool MayBeKnown { get; set; }
+
     /// <summary>Timestamp of the clock before which it is not tried again.</summary>
     public long NotBefore { get; set; }
 }
@@ -27,8 +30,11 @@ internal enum NlmGrantAnswer
     /// <summary>It does not want it any more.</summary>
     Refused,
 
-    /// <summary>It was not reached, or did not answer in time.</summary>
-    None,
+    /// <summary>It did not answer in time, and may have heard all the same.</summary>
+    Unanswered,
+
+    /// <summary>It was not reached, and has not heard.</summary>
+    Unreached,
 }
 
 /// <summary>Calls clients back; blocks until the answer or a time-out of some seconds, and throws for nothing that a network can do. Any thread.</summary>
@@ -43,8 +49,9 @@ internal interface INlmCaller
 }
 
 /// <summary>
-/// Tells clients of locks that they have got, from threads of its own: no call waits for a client. A client that is not reached is tried again for some minutes. It keeps the
-/// lock, for it may have heard the call whose answer was lost; and it asks again by itself.
+/// Tells clients of locks that they have got, from threads of its own: no call waits for a client. A client that does not answer is tried again for some minutes. It keeps the
+/// lock, for it may have heard the call whose answer was lost; and it asks again by itself. For the same reason it keeps the lock if it refuses it only then: a client that has
+/// taken a lock waits for it no more, and refuses the same call the second time; had it given up, it would have sent UNLOCK.
 /// </summary>
 internal sealed partial class NlmGranter : IDisposable
 {
@@ -141,7 +148,7 @@ internal sealed partial class NlmGranter : IDisposable
 
     private void Call(NlmGrant grant)
     {
-        NlmGrantAnswer answer = NlmGrantAnswer.None;
+        NlmGrantAnswer answer = NlmGrantAnswer.Unanswered;
         try
         {
             Span<byte> cookie = stackalloc byte[sizeof(long)];
@@ -158,12 +165,14 @@ internal sealed partial class NlmGranter : IDisposable
 
     private void Conclude(NlmGrant grant, NlmGrantAnswer answer)
     {
-        bool isRefused;
+        bool isRefused, isFinal;
         lock (_gate)
         {
             _calls--;
-            isRefused = answer == NlmGrantAnswer.Refused && _grants.Contains(grant);
-            if (answer != NlmGrantAnswer.None || ++grant.Attempts == MaxAttempts)
+            isRefused = answer == NlmGrantAnswer.Refused && !grant.MayBeKnown && _grants.Contains(grant);
+            grant.MayBeKnown |= answer == NlmGrantAnswer.Unanswered;
+            isFinal = answer is NlmGrantAnswer.Accepted or NlmGrantAnswer.Refused || ++grant.Attempts == MaxAttempts;
+            if (isFinal)
                 _grants.Remove(grant);
             double pause = Math.Min(FirstPause.TotalSeconds * Math.Pow(2, grant.Attempts - 1), LongestPause.TotalSeconds);
             grant.NotBefore = _clock.GetTimestamp() + (long)(pause * _clock.TimestampFrequency);
@@ -171,7 +180,7 @@ internal sealed partial class NlmGranter : IDisposable
 
         if (isRefused)
             _vfs.SetLock(grant.Inode, VfsLockSpace.Posix, grant.Lock with { Kind = VfsLockKind.Unlock }, null, out _);
-        else if (answer == NlmGrantAnswer.None && grant.Attempts == MaxAttempts)
+        else if (isFinal && answer is not (NlmGrantAnswer.Accepted or NlmGrantAnswer.Refused))
             LogUnreached(grant.Host.Name, grant.Host.Address, grant.Inode);
     }
 

@@ -77,6 +77,8 @@ internal sealed class NlmProgram(NfsContext context, NlmState state) : IRpcProgr
 
         NlmStatus status = Resolve(call, wanted, isExclusive, out Asked asked);
         VfsLock conflict = default;
+        if (status == NlmStatus.Granted && !state.Grace.IsOver)
+            status = NlmStatus.GracePeriod;
         if (status == NlmStatus.Granted)
             status = StatusOf(_vfs.GetLock(asked.Inode, VfsLockSpace.Posix, asked.Lock, out conflict));
         if (status == NlmStatus.Granted && conflict.Kind != VfsLockKind.Unlock)
@@ -110,7 +112,7 @@ internal sealed class NlmProgram(NfsContext context, NlmState state) : IRpcProgr
             return RpcAcceptStatus.GarbageArguments;
 
         NlmStatus status = Resolve(call, wanted, isExclusive, out Asked asked);
-        if (status == NlmStatus.Granted && isReclaim != state.IsInGrace)
+        if (status == NlmStatus.Granted && isReclaim == state.Grace.IsOver)
             status = NlmStatus.GracePeriod;
         if (status == NlmStatus.Granted)
         {
@@ -120,7 +122,7 @@ internal sealed class NlmProgram(NfsContext context, NlmState state) : IRpcProgr
                 state.Monitor(asked.Host, call.Connection.Local);
             status = isBlocking && !isReclaim
                 ? state.Waits.Lock(new NlmGrant(asked.Host, new ClientAddress(call.Connection.Local.Address), asked.Inode, asked.Lock, grant.ToArray()))
-                : StatusOf(_vfs.SetLock(asked.Inode, VfsLockSpace.Posix, asked.Lock, null, out _));
+                : StatusOf(_vfs.SetLock(asked.Inode, VfsLockSpace.Posix, asked.Lock, null, out _, isReclaim));
         }
 
         Answer(ref results, cookie, status);
@@ -183,7 +185,7 @@ internal sealed class NlmProgram(NfsContext context, NlmState state) : IRpcProgr
 
         bool isShare = call.Procedure == NlmProcedure.Share;
         NlmStatus status = Resolve(call, share, isExclusive: (access & 2) != 0, out Asked asked);
-        if (status == NlmStatus.Granted && isShare && isReclaim != state.IsInGrace)
+        if (status == NlmStatus.Granted && isShare && isReclaim == state.Grace.IsOver)
             status = NlmStatus.GracePeriod;
         if (status == NlmStatus.Granted && isShare)
             status = state.Shares.Add(asked.Inode, asked.Host.Session, asked.OwnerHash, mode, access);
@@ -202,7 +204,7 @@ internal sealed class NlmProgram(NfsContext context, NlmState state) : IRpcProgr
         if (!arguments.AtEnd)
             return RpcAcceptStatus.GarbageArguments;
 
-        state.ClientRebooted(name, call.Peer);
+        state.ClientRebooted(name, call.Peer, isDatagram: false);
         return RpcAcceptStatus.Success;
     }
 

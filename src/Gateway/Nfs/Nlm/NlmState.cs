@@ -49,25 +49,23 @@ internal sealed partial class NlmState : IDisposable
 
     private readonly byte[] _key = System.Security.Cryptography.RandomNumberGenerator.GetBytes(SipHash128.KeyBytes);
     private readonly INsmPeers _peers;
-    private readonly TimeProvider _clock;
     private readonly ILogger _log;
     private readonly NlmGranter _granter;
     private readonly ManualResetEventSlim _disposed = new();
     private readonly HashSet<NsmPeer> _monitored = [];
-    private readonly long _started;
-    private readonly TimeSpan _grace;
 
     /// <param name="grace">How long clients of an earlier life may ask for their locks again, and nobody for others; none where there was no such client.</param>
     public NlmState(IVfs vfs, INlmCaller caller, INsmPeers peers, TimeSpan grace, TimeProvider clock, ILogger log)
     {
-        (_peers, _clock, _log) = (peers, clock, log);
-        _started = clock.GetTimestamp();
-        _grace = peers.Earlier.Count > 0 ? grace : TimeSpan.Zero;
+        (_peers, _log) = (peers, log);
+        Grace = new NlmGrace(vfs, peers.Earlier, grace, clock, GraceEnded);
         _granter = new NlmGranter(vfs, caller, clock, log);
         Waits = new NlmWaits(vfs, _granter);
         Hosts = new NlmHosts(vfs) { Dropped = Drop };
-        if (IsInGrace)
-            new Thread(() => TellRestart(caller)) { IsBackground = true, Name = "nsm notify" }.Start();
+        if (Grace.IsOver)
+            return;
+        LogGrace(peers.Earlier.Count, grace.TotalSeconds);
+        new Thread(() => TellRestart(caller)) { IsBackground = true, Name = "nsm notify" }.Start();
     }
 
     public NlmHosts Hosts { get; }
@@ -81,11 +79,12 @@ internal sealed partial class NlmState : IDisposable
 
     public int NsmStateNumber => _peers.State;
 
-    public bool IsInGrace => _grace > TimeSpan.Zero && _clock.GetElapsedTime(_started) < _grace;
+    public NlmGrace Grace { get; }
 
     public void Dispose()
     {
         _disposed.Set();
+        Grace.Dispose();
         _granter.Dispose();
     }
 
@@ -112,32 +111,68 @@ internal sealed partial class NlmState : IDisposable
 
     /// <summary>
     /// A client says that it has rebooted. Its word counts for its own address; from another one only if it comes from a privileged port, as status monitors'
-    /// do, for a client may come back with another address.
+    /// do, for a client may come back with another address. A datagram's sender is not proven: there the name must be that of a client at its address.
     /// </summary>
-    public void ClientRebooted(ReadOnlySpan<byte> name, RpcPeer from)
+    public void ClientRebooted(ReadOnlySpan<byte> name, RpcPeer from, bool isDatagram)
     {
         string text = Encoding.UTF8.GetString(name);
         var address = new ClientAddress(from.Address);
-        bool isTrusted = from.Port < ExportTable.FirstUnprivilegedPort;
-        int count = Hosts.Release(host => host.Name == text && (isTrusted || host.Address == address));
-        if (count > 0)
+        bool isTrusted = !isDatagram && from.Port < ExportTable.FirstUnprivilegedPort;
+        if (Release((client, at) => client == text && (isTrusted || at == address)) > 0)
             LogRebooted(text, address);
     }
 
     /// <summary>An administrator drops a client's locks.</summary>
-    public int Evict(ClientAddress address) => Hosts.Release(host => host.Address == address);
+    public void Evict(ClientAddress address) => Release((_, at) => at == address);
+
+    /// <summary>Drops the locks of clients, and waits no more for those that had some before the start.</summary>
+    /// <returns>How many clients there were.</returns>
+    private int Release(Func<string, ClientAddress, bool> which)
+    {
+        int count = Hosts.Release(host => which(host.Name, host.Address));
+        foreach (NsmPeer peer in _peers.Earlier.Where(peer => which(peer.Name, peer.Address)))
+        {
+            if (ForgetUnlessMonitored(peer))
+                count++;
+            Grace.Lost(peer.Name, peer.Address);
+        }
+
+        return count;
+    }
+
+    /// <summary>A client of an earlier life that holds nothing in this one is not to be told of the next start.</summary>
+    private bool ForgetUnlessMonitored(NsmPeer peer)
+    {
+        lock (_monitored)
+        {
+            if (_monitored.Contains(peer))
+                return false;
+            _peers.Remove(peer);
+            return true;
+        }
+    }
+
+    /// <summary>Who has not asked for its locks by now has lost them.</summary>
+    private void GraceEnded()
+    {
+        LogGraceOver();
+        if (_disposed.IsSet)
+            return; // not over but cut off: the next start waits for them again
+        foreach (NsmPeer peer in _peers.Earlier)
+            ForgetUnlessMonitored(peer);
+    }
 
     /// <summary>Tells the clients of an earlier life that their locks are gone, so that they ask for them again; over and over until the time for that is over.</summary>
     private void TellRestart(INlmCaller caller)
     {
         List<NsmPeer> left = [.. _peers.Earlier];
-        while (left.Count > 0 && IsInGrace && !_disposed.IsSet)
+        while (left.Count > 0 && !Grace.IsOver && !_disposed.IsSet)
         {
-            left.RemoveAll(peer => caller.Restarted(peer.Address, peer.Server, _peers.State));
+            left.RemoveAll(peer => !Grace.Expects(peer) || caller.Restarted(peer.Address, peer.Server, _peers.State));
             _disposed.Wait(NotifyPause);
         }
 
-        foreach (NsmPeer peer in left)
+        foreach (NsmPeer peer in left.Where(Grace.Expects))
             LogNotTold(peer.Name, peer.Address);
     }
 
@@ -154,6 +189,12 @@ internal sealed partial class NlmState : IDisposable
             }
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "{Count} NFS clients may have held locks before this start: they are told to ask for them again; other POSIX locks wait until they have, {Seconds} s at most")]
+    private partial void LogGrace(int count, double seconds);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "locks are given to everybody again")]
+    private partial void LogGraceOver();
 
     [LoggerMessage(Level = LogLevel.Information, Message = "client {Name} has rebooted (told by {Address}): its locks are dropped")]
     private partial void LogRebooted(string name, ClientAddress address);

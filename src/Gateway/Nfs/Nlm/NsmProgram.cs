@@ -4,7 +4,8 @@ namespace Gateway.Nfs.Nlm;
 
 /// <summary>
 /// The Network Status Monitor, version 1 (program 100024; X/Open XNFS chapter 11), as far as a server of NLM needs one: it takes the word of rebooted clients (SM_NOTIFY). Clients monitor the
-/// server with their own statd; nobody else is served monitoring here (SM_MON and the like are for programs of one host, and are refused).
+/// server with their own statd; nobody else is served monitoring here (SM_MON and the like are for programs of one host, and are refused). Also by UDP, which is how Linux's
+/// sm-notify and most others tell it.
 /// </summary>
 internal sealed class NsmProgram(NfsContext context, NlmState state) : IRpcProgram
 {
@@ -23,13 +24,16 @@ internal sealed class NsmProgram(NfsContext context, NlmState state) : IRpcProgr
 
     public string Name => "nsm";
 
+    public bool ServesDatagrams => true;
+
     public int Procedures => Names.Length;
 
     public string ProcedureName(uint procedure) => procedure < (uint)Names.Length ? Names[procedure] : "unknown";
 
     public RpcAcceptStatus Call(in RpcCall call, ref XdrReader arguments, ref XdrWriter results)
     {
-        context.Clients.Of(call.Connection);
+        if (!call.Connection.IsDatagram)
+            context.Clients.Of(call.Connection);
         ReadOnlySpan<byte> name = call.Procedure is Stat or Mon or Unmon or Notify ? arguments.String(NlmLock.MaxStringBytes) : default;
         switch (call.Procedure)
         {
@@ -51,7 +55,7 @@ internal sealed class NsmProgram(NfsContext context, NlmState state) : IRpcProgr
                 arguments.I32();
                 if (!arguments.AtEnd)
                     return RpcAcceptStatus.GarbageArguments;
-                state.ClientRebooted(name, call.Peer);
+                state.ClientRebooted(name, call.Peer, call.Connection.IsDatagram);
                 return RpcAcceptStatus.Success;
             default:
                 return RpcAcceptStatus.ProcedureUnavailable;
