@@ -34,6 +34,8 @@ public sealed class RpcClient : IDisposable
 {
     private const int HeadBytes = 512; // mark, header, AUTH_SYS credential without groups
 
+    private const int HighestPrivileged = 1023, LowestPrivileged = 600; // as bindresvport(3), which leaves the lower ones to well-known services
+
     private readonly Socket _socket;
     private byte[] _space = new byte[4096];
     private uint _xid;
@@ -57,11 +59,25 @@ public sealed class RpcClient : IDisposable
     public static RpcClient? Connect(
         EndPoint to, TimeSpan timeout, uint firstXid, out string? error, IPAddress? from = null, bool privileged = false)
     {
+        // The port of a connection to there that has just ended can be bound, but not connected from: then the next.
+        int highest = HighestPrivileged;
+        RpcClient? client;
+        do
+            client = Connect(to, timeout, firstXid, out error, from, privileged, ref highest);
+        while (client is null && highest >= LowestPrivileged);
+        return client;
+    }
+
+    /// <param name="highest">The highest privileged port to try; afterwards the one to go on with, 0 where that would be of no use.</param>
+    private static RpcClient? Connect(
+        EndPoint to, TimeSpan timeout, uint firstXid, out string? error, IPAddress? from, bool privileged, ref int highest)
+    {
+        int next = 0;
         var socket = new Socket(to.AddressFamily, SocketType.Stream, to is UnixDomainSocketEndPoint ? ProtocolType.Unspecified : ProtocolType.Tcp);
         try
         {
             if (privileged)
-                BindPrivileged(socket, from ?? AnyLike(to));
+                next = BindPrivileged(socket, from ?? AnyLike(to), highest) - 1;
             else if (from is not null)
                 socket.Bind(new IPEndPoint(from, 0));
             socket.Blocking = false;
@@ -86,6 +102,7 @@ public sealed class RpcClient : IDisposable
         catch (SocketException e)
         {
             socket.Dispose();
+            highest = e.SocketErrorCode == SocketError.AddressNotAvailable ? next : 0;
             error = $"{to}: {e.Message}";
             return null;
         }
@@ -128,17 +145,17 @@ public sealed class RpcClient : IDisposable
 
     private static IPAddress AnyLike(EndPoint to) => to.AddressFamily == AddressFamily.InterNetworkV6 ? IPAddress.IPv6Any : IPAddress.Any;
 
-    private static void BindPrivileged(Socket socket, IPAddress from)
+    /// <summary>Binds to the first port from <paramref name="highest"/> down that is free.</summary>
+    private static int BindPrivileged(Socket socket, IPAddress from, int highest)
     {
-        const int Highest = 1023, Lowest = 600; // as bindresvport(3), which leaves the lower ones to well-known services
-        for (int port = Highest; ; port--)
+        for (int port = highest; ; port--)
         {
             try
             {
                 socket.Bind(new IPEndPoint(from, port));
-                return;
+                return port;
             }
-            catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressAlreadyInUse && port > Lowest)
+            catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressAlreadyInUse && port > LowestPrivileged)
             {
                 // The next.
             }

@@ -28,6 +28,18 @@ public sealed class RpcClientTests
     }
 
     [Fact]
+    public void A_privileged_port_that_was_used_to_there_a_moment_ago_is_passed_over()
+    {
+        using var fixture = new RpcServerFixture();
+        for (int i = 0; i < 3; i++)
+        {
+            using RpcClient? client = RpcClient.Connect(fixture.Endpoint, Patience, firstXid: 1, out string? error, privileged: true);
+            Assert.True(client is not null, error);
+            Assert.True(client.Call(EchoProgram.Number, 1, 0, [], Patience, out _).Succeeded);
+        }
+    }
+
+    [Fact]
     public void Errors_come_as_words()
     {
         using var fixture = new RpcServerFixture();
