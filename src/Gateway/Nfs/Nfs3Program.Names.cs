@@ -108,25 +108,12 @@ internal sealed partial class Nfs3Program
     }
 
     /// <summary>REMOVE (§3.3.12): directory, name. Answer: wcc_data.</summary>
-    internal RpcAcceptStatus Remove(in RpcCall call, ref XdrReader arguments, ref XdrWriter results)
-    {
-        ReadOnlySpan<byte> handle = arguments.Opaque(MaxHandleBytes);
-        ReadOnlySpan<byte> name = arguments.String(int.MaxValue);
-        if (!arguments.AtEnd)
-            return Garbage;
-
-        Nfs3Status status = ResolveDirectory(call, handle, out Target directory);
-        if (status == Nfs3Status.Ok)
-            status = CheckName(name, forDot: Nfs3Status.Access, forDotDot: Nfs3Status.Access);
-        if (status == Nfs3Status.Ok)
-            status = Finish(Now.Done is null ? _vfs.Unlink(CallerOf(call, directory), directory.Inode, name) : FsStatus.Ok, directory);
-        results.U32((uint)status);
-        WriteWcc(ref results, Request.Directory, directory);
-        return RpcAcceptStatus.Success;
-    }
+    internal RpcAcceptStatus Remove(in RpcCall call, ref XdrReader arguments, ref XdrWriter results) => Remove(call, ref arguments, ref results, isDirectory: false);
 
     /// <summary>RMDIR (§3.3.13): directory, name. Answer: wcc_data.</summary>
-    internal RpcAcceptStatus RmDir(in RpcCall call, ref XdrReader arguments, ref XdrWriter results)
+    internal RpcAcceptStatus RmDir(in RpcCall call, ref XdrReader arguments, ref XdrWriter results) => Remove(call, ref arguments, ref results, isDirectory: true);
+
+    private RpcAcceptStatus Remove(in RpcCall call, ref XdrReader arguments, ref XdrWriter results, bool isDirectory)
     {
         ReadOnlySpan<byte> handle = arguments.Opaque(MaxHandleBytes);
         ReadOnlySpan<byte> name = arguments.String(int.MaxValue);
@@ -135,13 +122,21 @@ internal sealed partial class Nfs3Program
 
         Nfs3Status status = ResolveDirectory(call, handle, out Target directory);
         if (status == Nfs3Status.Ok)
-            status = CheckName(name, forDot: Nfs3Status.Invalid, forDotDot: Nfs3Status.Exists);
+        {
+            status = isDirectory
+                ? CheckName(name, forDot: Nfs3Status.Invalid, forDotDot: Nfs3Status.Exists)
+                : CheckName(name, forDot: Nfs3Status.Access, forDotDot: Nfs3Status.Access);
+        }
+
         if (status == Nfs3Status.Ok)
-            status = Finish(Now.Done is null ? _vfs.RemoveDirectory(CallerOf(call, directory), directory.Inode, name) : FsStatus.Ok, directory);
+            status = Finish(Now.Done is null ? Remove(CallerOf(call, directory), directory.Inode, name, isDirectory) : FsStatus.Ok, directory);
         results.U32((uint)status);
         WriteWcc(ref results, Request.Directory, directory);
         return RpcAcceptStatus.Success;
     }
+
+    private FsStatus Remove(in Caller caller, InodeId directory, ReadOnlySpan<byte> name, bool isDirectory) =>
+        isDirectory ? _vfs.RemoveDirectory(caller, directory, name) : _vfs.Unlink(caller, directory, name);
 
     /// <summary>RENAME (§3.3.14): directory and name, directory and name. Answer: wcc_data of both directories.</summary>
     internal RpcAcceptStatus Rename(in RpcCall call, ref XdrReader arguments, ref XdrWriter results)
