@@ -50,7 +50,7 @@ public sealed partial class FuseDispatcher
             sink.Begin(this, request.PassedOver, buffer, size, plus);
             try
             {
-                status = _vfs.ReadDirectory(CallerOf(request), Inode(request), arguments.Offset, plus, sink);
+                status = _vfs.ReadDirectory(ReaderOf(request, _options.LeavesDirectoryAccessTimes), Inode(request), arguments.Offset, plus, sink);
             }
             finally
             {

@@ -103,7 +103,8 @@ public sealed partial class FuseDispatcher
 
         Span<byte> room = reply.Free;
         int wanted = (int)Math.Min(arguments.Size, (uint)Math.Min(room.Length, Limits.MaxTransferBytes));
-        FsStatus status = _vfs.Read(CallerOf(request), Inode(request), arguments.Offset, room[..wanted], out int readBytes);
+        Caller caller = ReaderOf(request, _options.LeavesAccessTimes || (arguments.Flags & OpenFlag.NoAccessTime) != 0);
+        FsStatus status = _vfs.Read(caller, Inode(request), arguments.Offset, room[..wanted], out int readBytes);
         if (status == FsStatus.Ok)
             reply.Advance(readBytes);
         return status;

@@ -18,6 +18,11 @@ public sealed record FuseDispatcherOptions
 
     public bool ReadOnly { get; init; }
 
+    /// <summary>Reading leaves access times alone (noatime): those of files, of directories (nodiratime too).</summary>
+    public bool LeavesAccessTimes { get; init; }
+
+    public bool LeavesDirectoryAccessTimes { get; init; }
+
     /// <summary>Offer the kernel's write-back cache: only where this mount is the only writer.</summary>
     public bool Writeback { get; init; }
 
@@ -242,6 +247,10 @@ public sealed partial class FuseDispatcher
 
     private Caller CallerOf(in FuseRequest request, uint[]? groups = null) =>
         new(request.Header.Uid, request.Header.Gid, groups, trusted: true, _options.Session);
+
+    /// <summary>Of a request that reads, which is what access times are about: the kernel leaves them to us.</summary>
+    private Caller ReaderOf(in FuseRequest request, bool leavesAccessTime) =>
+        new(request.Header.Uid, request.Header.Gid, trusted: true, origin: _options.Session, leavesAccessTime: leavesAccessTime);
 
     private VfsLockOwner OwnerOf(ulong owner) => new(_options.Session, owner);
 

@@ -106,7 +106,7 @@ public sealed partial class FuseMount
 
         if (!TryFindSubdirectory(vfs, options, out InodeId root))
         {
-            error = new(FuseMountProblem.SubdirectoryMissing, $"subdir={string.Join('/', options.Subdirectory)} is not a directory of this file system");
+            error = new(FuseMountProblem.SubdirectoryMissing, $"subdir={string.Join('/', options.Subdirectory)} is not a directory of this file system; make it first");
             return null;
         }
 
@@ -187,6 +187,8 @@ public sealed partial class FuseMount
                 Session = sessionId,
                 Root = root,
                 ReadOnly = options.ReadOnly,
+                LeavesAccessTimes = options.LeavesAccessTimes,
+                LeavesDirectoryAccessTimes = options.LeavesAccessTimes || (options.Flags & MountFlags.NoDirectoryAccessTime) != 0,
                 Writeback = options.Writeback,
                 AttributeTimeout = options.AttributeTimeout,
                 EntryTimeout = options.EntryTimeout,
@@ -270,7 +272,7 @@ public sealed partial class FuseMount
         if (look.Errno == FuseErrno.NoEntry)
             return new(FuseMountProblem.MountPointMissing, $"mount point {mountPoint} does not exist; make it: mkdir -p {mountPoint}");
         if (look.Errno == FuseErrno.NotDirectory || (look.Errno == 0 && look.Kind != InodeKind.Directory))
-            return new(FuseMountProblem.MountPointNotDirectory, $"mount point {mountPoint} is not a directory");
+            return new(FuseMountProblem.MountPointNotDirectory, $"mount point {mountPoint} is not a directory; name a directory");
         if (look.Errno != 0)
             return new(FuseMountProblem.Refused, $"mount point {mountPoint} cannot be used: {Describe(look.Errno)}");
         return look.Mounted?.Type == MountTable.GatewayType

@@ -204,6 +204,7 @@ internal static class OpenFlag
     public const uint Truncate = 0x200;
     public const uint Append = 0x400;
     public const uint DSync = 0x1000;
+    public const uint NoAccessTime = 0x40000;
 
     public static readonly uint Direct =
         System.Runtime.InteropServices.RuntimeInformation.ProcessArchitecture is System.Runtime.InteropServices.Architecture.Arm64

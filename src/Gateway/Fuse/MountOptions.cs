@@ -39,6 +39,9 @@ public sealed record MountOptions
 
     public bool ReadOnly => (Flags & MountFlags.ReadOnly) != 0;
 
+    /// <summary>Nothing is written because something was read.</summary>
+    public bool LeavesAccessTimes => ReadOnly || (Flags & MountFlags.NoAccessTime) != 0;
+
     /// <summary>Users other than the one who mounts (root) may use it; permissions are checked by mode and ACL either way.</summary>
     public bool AllowOther { get; init; }
 

@@ -73,6 +73,26 @@ internal sealed class FileData(IBlockStore blocks)
     public FsStatus Seek(InodeId inode, ulong offset, bool wantHole, out bool found, out ulong position) =>
         blocks.Seek(inode, offset, wantHole, out found, out position);
 
+    /// <summary>Bytes of a range that take no space yet, in whole chunks.</summary>
+    public FsStatus MeasureHoles(InodeId inode, ulong offset, ulong lengthBytes, out ulong holeBytes)
+    {
+        holeBytes = 0;
+        ulong end = offset + lengthBytes;
+        for (ulong at = offset; at < end;)
+        {
+            FsStatus status = blocks.Seek(inode, at, wantHole: true, out _, out ulong hole);
+            if (status != FsStatus.Ok || hole >= end)
+                return status;
+            status = blocks.Seek(inode, hole, wantHole: false, out bool found, out ulong data);
+            if (status != FsStatus.Ok)
+                return status;
+            at = found ? Math.Min(data, end) : end;
+            holeBytes += at - hole;
+        }
+
+        return FsStatus.Ok;
+    }
+
     public FsStatus Measure(InodeId inode, out long allocatedBytes, out ulong endOfData) => blocks.Measure(inode, out allocatedBytes, out endOfData);
 
     public FsStatus Sync() => blocks.Sync();

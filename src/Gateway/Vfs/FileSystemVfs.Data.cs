@@ -50,17 +50,21 @@ public sealed partial class FileSystemVfs
         return status == FsStatus.AccessDenied && wanted == VfsAccess.Read ? Require(caller, inode, VfsAccess.Execute) : status;
     }
 
-    private FsStatus KillPrivileges(InodeId inode, in Caller caller) => caller.Uid == 0 ? FsStatus.Ok : KillPrivileges(inode);
-
-    private FsStatus KillPrivileges(InodeId inode)
+    /// <summary>
+    /// What a write takes away: capabilities always, set-id bits where the writer is not privileged (FUSE_HANDLE_KILLPRIV_V2, as file_remove_privs does on other file systems).
+    /// Looks first, for there is hardly ever anything, and changes wait for each other.
+    /// </summary>
+    private FsStatus KillPrivileges(InodeId inode, bool setIds)
     {
         FsStatus status = _metadata.GetInode(inode, out InodeRecord record);
         if (status != FsStatus.Ok)
             return Gone(status);
-        if ((record.Mode & (ModeSetuid | ModeSetgid)) == 0 && (record.Flags & InodeFlags.HasXattrs) == 0)
-            return FsStatus.Ok;
-        AttributeChange kill = new() { Mask = AttributeMask.KillPrivileges };
-        return _metadata.SetAttributes(Caller.System, inode, kill, out _);
+        AttributeMask mask = AttributeMask.None;
+        if (setIds && (record.Mode & (ModeSetuid | ModeSetgid)) != 0)
+            mask |= AttributeMask.KillPrivileges;
+        if ((record.Flags & InodeFlags.HasXattrs) != 0 && _metadata.GetXattr(inode, XattrNames.Capability, default, out _) != FsStatus.NoData)
+            mask |= AttributeMask.KillCapability;
+        return mask == AttributeMask.None ? FsStatus.Ok : _metadata.SetAttributes(Caller.System, inode, new AttributeChange { Mask = mask }, out _);
     }
 
     /// <summary>Under the exclusive data lock.</summary>
@@ -132,6 +136,19 @@ public sealed partial class FileSystemVfs
     }
 
     /// <summary>
+    /// Whether the range would fit now. More cannot be promised: even what overwrites data goes to fresh space first, so none is set aside for one file. What has its
+    /// space already needs no more of it; but that is looked up only where it decides. Under the data lock.
+    /// </summary>
+    private FsStatus RequireSpace(InodeId inode, ulong offset, ulong lengthBytes)
+    {
+        ulong available = (ulong)Math.Max(0, _data.Space.AvailableBytes);
+        if (lengthBytes <= available)
+            return FsStatus.Ok;
+        FsStatus status = _data.MeasureHoles(inode, offset, lengthBytes, out ulong missing);
+        return status == FsStatus.Ok && missing > available ? FsStatus.NoSpace : status;
+    }
+
+    /// <summary>
     /// Before blocks change in a way that the recorded size or space does not tell: a restart is to measure them. Overwriting what is
     /// there already needs no mark. Under the monitor.
     /// </summary>
@@ -178,19 +195,35 @@ public sealed partial class FileSystemVfs
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Accessed(InodeState state)
+    private void Accessed(in Caller caller, InodeState state)
     {
+        if (caller.LeavesAccessTime)
+            return;
         Timestamp now = Timestamp.Now(_clock);
         lock (state)
         {
-            if (state.Accessed.CompareTo(state.Modified) > 0 && state.Accessed.CompareTo(state.Changed) > 0
-                && now.Seconds - state.Accessed.Seconds < AccessTimeMaxAgeSeconds)
+            if (IsAccessTimeFresh(state.Accessed, state.Modified, state.Changed, now)
+                || (_metadata.GetInode(state.Inode, out InodeRecord record) == FsStatus.Ok && (record.Flags & InodeFlags.NoAccessTime) != 0))
                 return;
             state.Accessed = now;
             state.TimesDirty = true;
             _recorder.Enqueue(state);
         }
     }
+
+    /// <summary>A directory was listed. What becomes of its access time is no matter to who has listed it.</summary>
+    private void Accessed(in Caller caller, in InodeRecord directory)
+    {
+        if (!caller.LeavesAccessTime && (directory.Flags & InodeFlags.NoAccessTime) == 0
+            && !IsAccessTimeFresh(directory.Accessed, directory.Modified, directory.Changed, Timestamp.Now(_clock)))
+        {
+            _metadata.SetAttributes(Caller.System, directory.Inode, new AttributeChange { Mask = AttributeMask.AccessedByRead }, out _);
+        }
+    }
+
+    /// <summary>relatime: newer than the last change, and of today.</summary>
+    private static bool IsAccessTimeFresh(Timestamp accessed, Timestamp modified, Timestamp changed, Timestamp now) =>
+        accessed.CompareTo(modified) > 0 && accessed.CompareTo(changed) > 0 && now.Seconds - accessed.Seconds < AccessTimeMaxAgeSeconds;
 
     /// <summary>Attributes other than the size of a file.</summary>
     private FsStatus ChangeFile(in Caller caller, InodeId inode, in AttributeChange change, out InodeRecord attributes)

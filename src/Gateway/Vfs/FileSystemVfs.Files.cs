@@ -147,7 +147,7 @@ public sealed partial class FileSystemVfs
                 state.ExitShared();
             }
 
-            Accessed(state);
+            Accessed(caller, state);
             return FsStatus.Ok;
         }
         finally
@@ -165,8 +165,8 @@ public sealed partial class FileSystemVfs
             FsStatus status = LoadFile(state);
             if (status == FsStatus.Ok && !caller.Trusted)
                 status = RequireData(caller, inode, VfsAccess.Write);
-            if (status == FsStatus.Ok && (flags & VfsWriteFlags.KillPrivileges) != 0)
-                status = KillPrivileges(inode);
+            if (status == FsStatus.Ok)
+                status = KillPrivileges(inode, setIds: (flags & VfsWriteFlags.KillPrivileges) != 0);
             if (status != FsStatus.Ok)
                 return status;
 
@@ -235,7 +235,7 @@ public sealed partial class FileSystemVfs
             if (status == FsStatus.Ok && !caller.Trusted)
                 status = RequireData(caller, inode, VfsAccess.Write);
             if (status == FsStatus.Ok)
-                status = KillPrivileges(inode, caller);
+                status = KillPrivileges(inode, setIds: caller.Uid != 0);
             if (status != FsStatus.Ok)
                 return status;
 
@@ -243,11 +243,7 @@ public sealed partial class FileSystemVfs
             state.EnterExclusive();
             try
             {
-                // Space is copied on every write, so it cannot be set aside for one file; what can be said is whether there is enough now.
-                if (!punch && !zero && lengthBytes > (ulong)Math.Max(0, _data.Space.AvailableBytes))
-                    return FsStatus.NoSpace;
-                if (punch || zero)
-                    status = PunchLocked(state, offset, lengthBytes);
+                status = punch || zero ? PunchLocked(state, offset, lengthBytes) : RequireSpace(inode, offset, lengthBytes);
                 if (status == FsStatus.Ok && !keep && end > state.SizeBytes)
                 {
                     AttributeChange grow = new() { Mask = AttributeMask.Size, SizeBytes = end };

@@ -242,7 +242,10 @@ public sealed partial class FileSystemVfs : IVfs
             cookie = 2;
         }
 
-        return _metadata.ReadDirectory(directory, cookie, withAttributes, withAttributes ? new OverlaySink(this, sink) : sink);
+        status = _metadata.ReadDirectory(directory, cookie, withAttributes, withAttributes ? new OverlaySink(this, sink) : sink);
+        if (status == FsStatus.Ok)
+            Accessed(caller, self);
+        return status;
     }
 
     public FsStatus GetXattr(in Caller caller, InodeId inode, ReadOnlySpan<byte> name, Span<byte> value, out int lengthBytes) =>

@@ -32,7 +32,7 @@ public enum VfsWriteFlags : uint
     /// <summary>Stable before return.</summary>
     Stable = 1,
 
-    /// <summary>Clear setuid, setgid and capabilities (the writer is not privileged).</summary>
+    /// <summary>Clear setuid and setgid (the writer is not privileged). Capabilities go with every write.</summary>
     KillPrivileges = 2,
 
     /// <summary>Write at the end of file, wherever it is now; the offset is ignored.</summary>
@@ -196,6 +196,7 @@ public interface IVfs
 
     FsStatus RemoveXattr(in Caller caller, InodeId inode, ReadOnlySpan<byte> name);
 
+    /// <summary>fallocate(2). Plain space is not set aside: <see cref="FsStatus.NoSpace"/> where the range would not fit now, else the file grows.</summary>
     FsStatus Allocate(in Caller caller, InodeId inode, VfsAllocateMode mode, ulong offset, ulong lengthBytes);
 
     /// <summary>SEEK_DATA, SEEK_HOLE. <see cref="FsStatus.NoSuchAddress"/> past the end of file.</summary>

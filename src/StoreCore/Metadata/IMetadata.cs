@@ -55,6 +55,12 @@ public enum AttributeMask : uint
     /// <summary>Clear setuid, setgid (if group execution is set) and security.capability, as a write or chown by an unprivileged caller does.</summary>
     KillPrivileges = 0x400,
 
+    /// <summary>Clear security.capability: any write does, root's too, as any new size and owner do by themselves.</summary>
+    KillCapability = 0x1000,
+
+    /// <summary>Set to the server's time because the inode was read: leaves the change time alone. Never together with others.</summary>
+    AccessedByRead = 0x2000,
+
     /// <summary>Only if the change time still is <see cref="AttributeChange.Guard"/>, else <see cref="FsStatus.OutOfSync"/>.</summary>
     Guard = 0x800,
 }

@@ -7,6 +7,8 @@ internal sealed partial class MetadataCore
 {
     private const AttributeMask Times = AttributeMask.Accessed | AttributeMask.Modified;
     private const AttributeMask TimesNow = AttributeMask.AccessedNow | AttributeMask.ModifiedNow;
+    private const AttributeMask Owners = AttributeMask.Uid | AttributeMask.Gid;
+    private const AttributeMask Kills = AttributeMask.KillPrivileges | AttributeMask.KillCapability;
     private const InodeFlags Settable = InodeFlags.Immutable | InodeFlags.AppendOnly | InodeFlags.NoDump | InodeFlags.NoAccessTime;
 
     public FsStatus SetAttributes(in Caller caller, InodeId inode, in AttributeChange change, out InodeRecord record)
@@ -20,6 +22,13 @@ internal sealed partial class MetadataCore
             return FsStatus.OutOfSync;
         if (change.Mask == AttributeMask.Guard)
             return FsStatus.Ok;
+        if (change.Mask == AttributeMask.AccessedByRead)
+        {
+            record.Accessed = _now;
+            _record.PutInode(record);
+            return FsStatus.Ok;
+        }
+
         status = CheckValues(record, change);
         if (status != FsStatus.Ok)
             return status;
@@ -37,10 +46,8 @@ internal sealed partial class MetadataCore
             record.Gid = change.Gid;
         if ((mask & AttributeMask.Mode) != 0)
             SetMode(caller, ref record, change.Mode);
-        bool isOwnerChange = (mask & (AttributeMask.Uid | AttributeMask.Gid)) != 0;
-        bool isKilled = !record.IsDirectory && (isOwnerChange || (mask & AttributeMask.KillPrivileges) != 0)
-            && KillPrivileges(caller, ref record, isOwnerChange);
-        if ((mask & ~AttributeMask.Guard) == AttributeMask.KillPrivileges && !isKilled)
+        bool isKilled = !record.IsDirectory && KillPrivileges(caller, ref record, mask);
+        if ((mask & ~(AttributeMask.Guard | Kills)) == AttributeMask.None && !isKilled)
             return FsStatus.Ok;
         if ((mask & AttributeMask.Size) != 0)
             Resize(ref record, change.SizeBytes);
@@ -140,12 +147,18 @@ internal sealed partial class MetadataCore
         _record.PutXattr(record.Inode, PosixAcl.AccessName, acl);
     }
 
-    /// <summary>Returns whether there was anything to take away.</summary>
-    private bool KillPrivileges(in Caller caller, ref InodeRecord record, bool isOwnerChange)
+    /// <summary>
+    /// What goes with a change, as Linux has it (file_remove_privs, chown_common): capabilities with every new size or owner, set-id bits with a new owner and where the
+    /// caller asks for it, since who is privileged keeps them. Returns whether there was anything to take away.
+    /// </summary>
+    private bool KillPrivileges(in Caller caller, ref InodeRecord record, AttributeMask mask)
     {
+        if ((mask & (Kills | Owners | AttributeMask.Size)) == 0)
+            return false;
         uint before = record.Mode;
-        record.Mode = Permissions.WithoutPrivileges(record.Mode);
-        if (isOwnerChange && !Permissions.MayKeepSetGid(record.Gid, caller))
+        if ((mask & (Owners | AttributeMask.KillPrivileges)) != 0)
+            record.Mode = Permissions.WithoutPrivileges(record.Mode);
+        if ((mask & Owners) != 0 && !Permissions.MayKeepSetGid(record.Gid, caller))
             record.Mode &= ~Permissions.SetGid;
         if ((record.Flags & InodeFlags.HasXattrs) == 0 || _view.GetXattr(record.Inode, XattrNames.Capability, default) < 0)
             return record.Mode != before;

@@ -62,6 +62,10 @@ public sealed class FuseDispatcherTests
             $"CreateUnlinked {Who} 5 mode 8180 umask 0 device 0 target '' writing [Read, Write]", SampleEntry + "0300000000000000" + "02000000" + "00000000"
         },
         { "read", FuseOpcode.Read, ReadIn(4096, 3), $"Read {Who} 5 4096 room 3", "616263" },
+        {
+            "read o_noatime", FuseOpcode.Read, [.. W64(1), .. W64(4096), .. W32(3), .. W32(0), .. W64(0), .. W32(0x40000), .. W32(0)],
+            "Read 1000:1001 noatime@7 5 4096 room 3", "616263"
+        },
         { "write", FuseOpcode.Write, WriteIn(10, 0, 1, "data"), $"Write {Who} 5 10 'data' [None]", "04000000" + "00000000" },
         { "write kill", FuseOpcode.Write, WriteIn(10, 4, 1, "data"), $"Write {Who} 5 10 'data' [KillPrivileges]", "04000000" + "00000000" },
         { "write o_dsync", FuseOpcode.Write, WriteIn(10, 0, 0x1001, "data"), $"Write {Who} 5 10 'data' [Stable]", "04000000" + "00000000" },
@@ -126,6 +130,20 @@ public sealed class FuseDispatcherTests
         Assert.True(error == 0, $"{name}: errno {error}");
         Assert.Equal(call, Assert.Single(exchange.Vfs.Calls));
         Assert.Equal(reply, Convert.ToHexString(payload));
+    }
+
+    [Fact]
+    public void ReadersOfNoatimeAndNodiratimeMountsLeaveAccessTimes()
+    {
+        var exchange = new FuseExchange(configure: options => options with { LeavesAccessTimes = true });
+        exchange.Send(FuseOpcode.Read, 5, ReadIn(0, 1));
+        exchange.Send(FuseOpcode.ReadDir, 5, ReadIn(0, 4096));
+        Assert.Equal(["Read 1000:1001 noatime@7 5 0 room 1", $"ReadDirectory {Who} 5 0 names"], exchange.Vfs.Calls);
+
+        exchange = new FuseExchange(configure: options => options with { LeavesDirectoryAccessTimes = true });
+        exchange.Send(FuseOpcode.Read, 5, ReadIn(0, 1));
+        exchange.Send(FuseOpcode.ReadDir, 5, ReadIn(0, 4096));
+        Assert.Equal([$"Read {Who} 5 0 room 1", "ReadDirectory 1000:1001 noatime@7 5 0 names"], exchange.Vfs.Calls);
     }
 
     [Theory]

@@ -181,7 +181,7 @@ internal sealed class RecordingVfs : IVfs
     public void Unsubscribe(IVfsObserver observer) => Calls.Add("Unsubscribe");
 
     private static string Who(in Caller caller) =>
-        $"{caller.Uid}:{caller.Gid}{(caller.Groups is { } groups ? "+" + string.Join('+', groups) : "")}{(caller.Trusted ? "" : " untrusted")}@{caller.Origin}";
+        $"{caller.Uid}:{caller.Gid}{(caller.Groups is { } groups ? "+" + string.Join('+', groups) : "")}{(caller.Trusted ? "" : " untrusted")}{(caller.LeavesAccessTime ? " noatime" : "")}@{caller.Origin}";
 
     private static string Text(ReadOnlySpan<byte> bytes) => $"'{Encoding.Latin1.GetString(bytes)}'";
 

@@ -15,8 +15,9 @@ internal sealed class VfsFixture : IDisposable
 
     private readonly BlockStore _blocks;
 
-    public VfsFixture()
+    public VfsFixture(long capacityBytes = long.MaxValue)
     {
+        Disk = new SimDisk(capacityBytes);
         var id = new Guid("4b0d2f5e-8f4a-4f6b-a6c9-0c9d6a0e1f22");
         MetadataStore.Format(Kv, id, Timestamp.Now(Clock));
         Metadata = MetadataStore.Open(Kv, new MetadataOptions { Clock = Clock, CacheBytes = 1 << 20 });
@@ -28,7 +29,7 @@ internal sealed class VfsFixture : IDisposable
 
     public SimKvStore Kv { get; } = new();
 
-    public SimDisk Disk { get; } = new();
+    public SimDisk Disk { get; }
 
     public MetadataStore Metadata { get; }
 
