@@ -13,21 +13,20 @@ namespace Ctl;
 /// </summary>
 internal sealed class AdminClient(Target target)
 {
-    /// <summary>All short answers come from the daemon's memory: one that takes longer than this hangs.</summary>
-    private static readonly TimeSpan ShortWork = TimeSpan.FromSeconds(30);
+    /// <summary>What is asked comes from the daemon's memory: one that takes longer than this hangs.</summary>
+    private static readonly TimeSpan ShortWork = TimeSpan.FromSeconds(5);
 
-    /// <summary>Long answers show progress five times a second.</summary>
-    private static readonly TimeSpan SilenceOfLongWork = TimeSpan.FromMinutes(2);
+    /// <summary>Silence of one that works: a mount waits for the kernel, an export for name servers, a check sends its progress five times a second.</summary>
+    private static readonly TimeSpan LongWork = TimeSpan.FromMinutes(2);
 
     private const int MaxHeaderBytes = 32 << 10;
 
     /// <summary>The answer as the daemon sent it.</summary>
-    public byte[] Send(string method, string path, byte[]? body = null)
+    /// <param name="works">The daemon has to work for it, as it has for every change; otherwise it only has to look.</param>
+    public byte[] Send(string method, string path, byte[]? body = null, bool works = false)
     {
-        using Stream answer = Open(method, path, body, ShortWork);
-        var all = new MemoryStream();
-        Guard(() => answer.CopyTo(all));
-        return all.ToArray();
+        using Stream answer = works || method != "GET" ? OpenLong(method, path, body) : Open(method, path, body, ShortWork);
+        return ReadAll(answer);
     }
 
     public T Get<T>(string path, JsonTypeInfo<T> type) => Parse(Send("GET", path), type);
@@ -35,13 +34,11 @@ internal sealed class AdminClient(Target target)
     /// <summary>Runs long work: hands on its progress, returns its end.</summary>
     public WorkEnd Run(string method, string path, Action<WorkProgress> progress)
     {
-        using Stream answer = Open(method, path, null, SilenceOfLongWork);
+        using Stream answer = OpenLong(method, path);
         using var lines = new StreamReader(answer, Encoding.UTF8);
         while (true)
         {
-            string? line = null;
-            Guard(() => line = lines.ReadLine());
-            if (line is null)
+            string line = lines.ReadLine() ??
                 throw new OperatingException(ExitCode.Unavailable, "the daemon ended before the work did; look into its log");
             WorkLine parsed = Parse(Encoding.UTF8.GetBytes(line), AdminJson.Default.WorkLine);
             if (parsed.Progress is not null)
@@ -53,8 +50,14 @@ internal sealed class AdminClient(Target target)
         }
     }
 
-    /// <summary>The answer as a stream that the caller reads and disposes.</summary>
-    public Stream Open(string method, string path, byte[]? body, TimeSpan patience)
+    /// <summary>The answer to long work as a stream, which the caller reads and disposes. A daemon that hangs is told from one that works by a short question before.</summary>
+    public Stream OpenLong(string method, string path, byte[]? body = null)
+    {
+        Open("GET", "/v1/version", null, ShortWork).Dispose();
+        return Open(method, path, body, LongWork);
+    }
+
+    private Answer Open(string method, string path, byte[]? body, TimeSpan patience)
     {
         Socket socket = target.Connect(patience);
         var stream = new NetworkStream(socket, ownsSocket: true);
@@ -63,14 +66,12 @@ internal sealed class AdminClient(Target target)
             string head = $"{method} {path} HTTP/1.0\r\nHost: gateway\r\n"
                 + (method == "GET" ? "" : $"Content-Type: {AdminProtocol.JsonType}\r\nContent-Length: {body?.Length ?? 0}\r\n") + "\r\n";
             byte[] request = [.. Encoding.ASCII.GetBytes(head), .. body ?? []];
-            Guard(() => stream.Write(request));
+            Guard(stream, () => stream.Write(request));
             (int status, byte[] rest) = ReadHead(stream);
             var answer = new Answer(rest, stream);
             if (status is >= 200 and < 300)
                 return answer;
-            using var all = new MemoryStream();
-            Guard(() => answer.CopyTo(all));
-            throw Failure(Parse(all.ToArray(), AdminJson.Default.ErrorBody));
+            throw Failure(Parse(ReadAll(answer), AdminJson.Default.ErrorBody));
         }
         catch
         {
@@ -79,8 +80,12 @@ internal sealed class AdminClient(Target target)
         }
     }
 
-    /// <summary>Long work over a stream of bytes (dump).</summary>
-    public Stream OpenLong(string path) => Open("GET", path, null, SilenceOfLongWork);
+    private static byte[] ReadAll(Stream answer)
+    {
+        using var all = new MemoryStream();
+        answer.CopyTo(all);
+        return all.ToArray();
+    }
 
     private static (int Status, byte[] Behind) ReadHead(NetworkStream stream)
     {
@@ -100,7 +105,7 @@ internal sealed class AdminClient(Target target)
 
             int read = 0;
             if (length < buffer.Length)
-                Guard(() => read = stream.Read(buffer, length, buffer.Length - length));
+                Guard(stream, () => read = stream.Read(buffer, length, buffer.Length - length));
             if (read == 0)
                 throw NoGateway();
             length += read;
@@ -126,7 +131,7 @@ internal sealed class AdminClient(Target target)
         new(ExitCode.Version, "what listens on that socket does not speak as gatewayd of this version does; use the gatewayctl of the same build");
 
     /// <summary>Turns what a connection can suffer into one line.</summary>
-    private static void Guard(Action transfer)
+    private static void Guard(NetworkStream stream, Action transfer)
     {
         try
         {
@@ -134,7 +139,7 @@ internal sealed class AdminClient(Target target)
         }
         catch (IOException error) when (error.InnerException is SocketException { SocketErrorCode: SocketError.TimedOut or SocketError.WouldBlock })
         {
-            throw new OperatingException(ExitCode.Unavailable, "the daemon does not answer; its disk may hang: look into its log and dmesg", error);
+            throw Target.Silent(TimeSpan.FromMilliseconds(stream.ReadTimeout), error);
         }
         catch (IOException error)
         {
@@ -161,15 +166,14 @@ internal sealed class AdminClient(Target target)
             set => throw new NotSupportedException();
         }
 
-        public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
-
-        public override int Read(Span<byte> buffer)
+        public override int Read(byte[] buffer, int offset, int count)
         {
-            if (_given == rest.Length)
-                return stream.Read(buffer);
-            int taken = Math.Min(buffer.Length, rest.Length - _given);
-            rest.AsSpan(_given, taken).CopyTo(buffer);
-            _given += taken;
+            int taken = Math.Min(count, rest.Length - _given);
+            if (taken == 0)
+                Guard(stream, () => taken = stream.Read(buffer, offset, count));
+            else
+                rest.AsSpan(_given, taken).CopyTo(buffer.AsSpan(offset));
+            _given = Math.Min(rest.Length, _given + taken);
             return taken;
         }
 

@@ -10,17 +10,7 @@ internal static class ClientCommands
 {
     public static void AddTo(Command root)
     {
-        var interval = new Option<double>("--interval", "-d")
-        {
-            Description = "Seconds over which rates are measured",
-            HelpName = "SECONDS",
-            DefaultValueFactory = _ => 1,
-        };
-        interval.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<double>() is not (>= 0.1 and <= 3600))
-                result.AddError("--interval: allowed are 0.1 to 3600 seconds");
-        });
+        Option<double> interval = CommandTree.Interval("Seconds over which rates are measured", 1);
         CommandTree.Add(root, "clients", "NFS clients: what they have mounted, rates, latency, last error",
             result => List(result, TimeSpan.FromSeconds(result.GetValue(interval))), "gatewayctl clients -d 5", interval);
 

@@ -8,6 +8,8 @@ namespace Ctl;
 /// <summary>All commands with their options, help texts and examples.</summary>
 internal static class CommandTree
 {
+    public const string Name = "gatewayctl";
+
     /// <summary>EPIPE as .NET carries it in <see cref="Exception.HResult"/>.</summary>
     public const int BrokenPipe = 32;
 
@@ -82,6 +84,18 @@ internal static class CommandTree
         return command;
     }
 
+    /// <summary>--interval of the commands that measure.</summary>
+    public static Option<double> Interval(string meaning, double seconds)
+    {
+        var interval = new Option<double>("--interval", "-d") { Description = meaning, HelpName = "SECONDS", DefaultValueFactory = _ => seconds };
+        interval.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<double>() is not (>= 0.1 and <= 3600))
+                result.AddError("--interval: allowed are 0.1 to 3600 seconds");
+        });
+        return interval;
+    }
+
     public static Target TargetOf(ParseResult result) => Target.Resolve(result.GetValue(Socket), result.GetValue(Data));
 
     public static AdminClient Client(ParseResult result) => new(TargetOf(result));
@@ -90,15 +104,6 @@ internal static class CommandTree
     {
         Console.Out.Write(text);
         return (int)ExitCode.Ok;
-    }
-
-    /// <summary>The names from the root down to the command.</summary>
-    public static IEnumerable<string> PathOf(Command command)
-    {
-        var names = new Stack<string>();
-        for (Symbol? at = command; at is Command named; at = at.Parents.FirstOrDefault())
-            names.Push(named is RootCommand ? "gatewayctl" : named.Name);
-        return names;
     }
 
     private static readonly Dictionary<Command, string> Examples = [];

@@ -88,7 +88,7 @@ internal static class ExportCommands
     {
         string query = $"/v1/exports/check?client={Uri.EscapeDataString(client)}&path={Uri.EscapeDataString(path)}"
             + (port is { } given ? string.Create(CultureInfo.InvariantCulture, $"&port={given}") : "");
-        byte[] answer = CommandTree.Client(result).Send("GET", query);
+        byte[] answer = CommandTree.Client(result).Send("GET", query, works: true);
         ExportCheck check = JsonSerializer.Deserialize(answer, AdminJson.Default.ExportCheck)!;
         Console.Out.Write(result.GetValue(CommandTree.Json) ? Encoding.UTF8.GetString(answer) + "\n" : $"{(check.Allowed ? "allowed" : "refused")}: {check.Reason}\n");
         return (int)(check.Allowed ? ExitCode.Ok : ExitCode.Damaged);

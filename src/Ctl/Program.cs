@@ -7,12 +7,9 @@ RootCommand root = CommandTree.Build();
 
 // A client may begin with "@": that names no file to read arguments from.
 ParseResult parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
-if (parsed.Errors.Count > 0 && parsed.Action is ParseErrorAction)
+if (CommandLineMistake.Find(parsed, CommandTree.Name) is { } mistake)
 {
-    // One line, and where the rest can be read: the whole help text would push the reason off the screen.
-    string command = string.Join(' ', CommandTree.PathOf(parsed.CommandResult.Command));
-    string reason = parsed.UnmatchedTokens is [string unknown, ..] ? $"Unrecognized command or argument '{unknown}'" : parsed.Errors[0].Message.TrimEnd('.');
-    Console.Error.WriteLine($"gatewayctl: {reason}; see {command} --help");
+    Console.Error.WriteLine($"{CommandTree.Name}: {mistake}");
     return (int)ExitCode.Usage;
 }
 
@@ -22,7 +19,7 @@ try
 }
 catch (OperatingException error)
 {
-    Console.Error.WriteLine($"gatewayctl: {error.Message}");
+    Console.Error.WriteLine($"{CommandTree.Name}: {error.Message}");
     return (int)error.Code;
 }
 catch (IOException error) when (Console.IsOutputRedirected && error.HResult == CommandTree.BrokenPipe)

@@ -89,7 +89,7 @@ internal static class QueryCommands
                     region.BadChunks switch { -1 => "-", 0 => "ok", _ => $"{Text.Count(region.BadChunks)} wrong" },
                 }));
             return stat.RegionCount > stat.Regions.Count ? text + $"… and {Text.Count(stat.RegionCount - stat.Regions.Count)} more\n" : text;
-        });
+        }, works: true);
     }
 
     public static int Version(ParseResult result)
@@ -102,9 +102,9 @@ internal static class QueryCommands
     }
 
     /// <summary>One request; its answer as JSON or as text for people.</summary>
-    public static int Show<T>(ParseResult result, string path, JsonTypeInfo<T> type, Func<T, string> render, string method = "GET", byte[]? body = null)
+    public static int Show<T>(ParseResult result, string path, JsonTypeInfo<T> type, Func<T, string> render, string method = "GET", byte[]? body = null, bool works = false)
     {
-        byte[] answer = CommandTree.Client(result).Send(method, path, body);
+        byte[] answer = CommandTree.Client(result).Send(method, path, body, works);
         if (result.GetValue(CommandTree.Json))
             return CommandTree.Print(Encoding.UTF8.GetString(answer) + "\n");
         return CommandTree.Print(render(JsonSerializer.Deserialize(answer, type)!));

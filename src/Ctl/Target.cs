@@ -47,16 +47,21 @@ internal sealed record Target(string? DataDirectory, string SocketPath)
         catch (Exception error) when (error is SocketException or ArgumentException)
         {
             socket.Dispose();
-            throw Explain(error);
+            throw Explain(error, answerWithin);
         }
     }
 
-    private OperatingException Explain(Exception error)
+    /// <summary>A daemon that is there and does nothing.</summary>
+    public static OperatingException Silent(TimeSpan waited, Exception cause) => new(
+        ExitCode.Unavailable, $"the daemon has said nothing for {waited.TotalSeconds:0} s: it hangs, or its disk does; look into its log and dmesg", cause);
+
+    private OperatingException Explain(Exception error, TimeSpan waited)
     {
         string start = DataDirectory is null ? "start it" : $"start it with: gatewayd --data {DataDirectory}";
         return (error as SocketException)?.SocketErrorCode switch
         {
             SocketError.ConnectionRefused => new OperatingException(ExitCode.Unavailable, $"the daemon of {Name} is not running (its socket is stale); {start}"),
+            SocketError.WouldBlock or SocketError.TimedOut => Silent(waited, error), // so many wait already that the kernel takes no more
             SocketError.AccessDenied => new OperatingException(ExitCode.NoPermission, $"{SocketPath}: permission denied; run as the daemon's user: sudo gatewayctl …"),
             SocketError.AddressNotAvailable or SocketError.NotConnected or SocketError.SocketError when !File.Exists(SocketPath) => Missing(start),
             _ when !Path.Exists(SocketPath) => Missing(start),

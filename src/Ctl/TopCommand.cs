@@ -9,17 +9,7 @@ internal static class TopCommand
 {
     public static void Add(Command root)
     {
-        var interval = new Option<double>("--interval", "-d")
-        {
-            Description = "Seconds between two looks",
-            HelpName = "SECONDS",
-            DefaultValueFactory = _ => 2,
-        };
-        interval.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<double>() is not (>= 0.1 and <= 3600))
-                result.AddError("--interval: allowed are 0.1 to 3600 seconds");
-        });
+        Option<double> interval = CommandTree.Interval("Seconds between two looks", 2);
         var count = new Option<int>("--count", "-n") { Description = "Looks before it ends; 0: until interrupted", HelpName = "N" };
         count.Validators.Add(result =>
         {

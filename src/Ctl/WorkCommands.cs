@@ -52,7 +52,7 @@ internal static class WorkCommands
     private static int Dump(ParseResult result, string file)
     {
         AdminClient client = CommandTree.Client(result);
-        using Stream source = client.OpenLong("/v1/dump");
+        using Stream source = client.OpenLong("GET", "/v1/dump");
         if (file == "-")
         {
             using Stream output = Console.OpenStandardOutput();

@@ -83,6 +83,11 @@ internal sealed partial class GatewayInstance : Crash.IDaemonUnderTest
         _process.WaitForExit();
     }
 
+    /// <summary>The process stands still until <see cref="Thaw"/>.</summary>
+    public void Freeze() => Signal(Pid, StopProcess);
+
+    public void Thaw() => Signal(Pid, ContinueProcess);
+
     /// <summary>fsck of the data directory while no daemon runs; null when it is clean.</summary>
     public string? Check()
     {
@@ -118,7 +123,7 @@ internal sealed partial class GatewayInstance : Crash.IDaemonUnderTest
         Directory.Delete(Root, recursive: true);
     }
 
-    private const int Terminate = 15;
+    private const int Terminate = 15, ContinueProcess = 18, StopProcess = 19;
 
     private static void Signal(int pid, int signal)
     {

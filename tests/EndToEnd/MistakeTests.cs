@@ -30,10 +30,16 @@ public sealed class MistakeTests : IDisposable
     [Fact]
     public void Wrong_command_lines()
     {
-        Shell.Refuse(64, "--nosuch", Daemon, "--nosuch");
+        Shell.Refuse(64, "unknown option \"--mont\" (did you mean \"--mount\"?); see gatewayd --help", Daemon, "--mont", "/x");
         Shell.Refuse(64, "did you mean \"store.data\"?", Daemon, "--set", "store.dat=/x");
-        Shell.Refuse(64, "--help", Control, "nosuch");
-        Shell.Refuse(64, "--help", Control, "stat");
+        Shell.Refuse(64, "unknown command \"statsu\" (did you mean \"status\"?); see gatewayctl --help", Control, "statsu");
+        Shell.Refuse(64, "unknown command \"ad\" (did you mean \"add\"?); see gatewayctl export --help", Control, "export", "ad");
+        Shell.Refuse(64, "gatewayctl export needs a command: add, rm,", Control, "export");
+        Shell.Refuse(64, "unknown option \"--verfy\" (did you mean \"--verify\"?); see gatewayctl stat --help", Control, "stat", "/x", "--verfy");
+        Shell.Refuse(64, "unknown option \"--jsn\" (did you mean \"--json\"?)", Control, "stat", "--jsn");
+        Shell.Refuse(64, "unexpected argument \"now\"; see gatewayctl status --help", Control, "status", "now");
+        Shell.Refuse(64, "'bash'", Control, "completion", "csh");
+        Shell.Refuse(64, "see gatewayctl stat --help", Control, "stat");
         Shell.Refuse(64, "unknown mount option \"nosuch\"", Daemon, "--data", Data, "--mount", $"{_gateway.MountPoint},nosuch");
     }
 
@@ -57,6 +63,26 @@ public sealed class MistakeTests : IDisposable
         Shell.Refuse(73, "not a directory", Daemon, "--data", Data, "--mount", PathOf("file"));
         _gateway.Start();
         Shell.Refuse(75, "already", Daemon, "--data", PathOf("other"), "--mount", _gateway.MountPoint);
+    }
+
+    [Fact]
+    public void A_refused_start_leaves_nothing_behind()
+    {
+        // What was there stays as it was, what was made on the way to the refusal goes again.
+        using TcpListener taken = Taken();
+        Directory.CreateDirectory(PathOf("empty"));
+        foreach (string data in (string[])[PathOf("empty"), PathOf("a/b")])
+        {
+            Shell.Refuse(66, "mkdir -p", Daemon, "--data", data, "--mount", PathOf("missing"));
+            Shell.Refuse(75, "choose another with --nfs", Daemon, "--data", data, "--nfs", taken.LocalEndpoint.ToString()!);
+        }
+
+        File.WriteAllText(PathOf("letter"), "dear\n");
+        Shell.Refuse(65, "letter: this is not a metadata dump", Control, "--data", PathOf("a"), "load", PathOf("letter"));
+        string quickstart = Path.Combine(Shell.Checkout, "scripts", "quickstart");
+        Shell.Refuse(75, "choose another with --nfs", quickstart, "--no-links", "--data", PathOf("a"), "--mount", _gateway.MountPoint, "--nfs", taken.LocalEndpoint.ToString()!);
+        Assert.Empty(Directory.GetFileSystemEntries(PathOf("empty")));
+        Assert.Equal(["empty", "letter", "mnt"], Directory.GetFileSystemEntries(_gateway.Root).Select(Path.GetFileName).Order(StringComparer.Ordinal));
     }
 
     [Fact]
@@ -136,9 +162,26 @@ public sealed class MistakeTests : IDisposable
     [Fact]
     public void A_port_that_is_taken()
     {
-        using var taken = new TcpListener(IPAddress.Loopback, 0);
-        taken.Start();
+        using TcpListener taken = Taken();
         Shell.Refuse(75, $"{taken.LocalEndpoint}: another program listens there", Daemon, "--data", Data, "--set", $"admin.metrics-listen={taken.LocalEndpoint}");
+    }
+
+    private static TcpListener Taken()
+    {
+        var taken = new TcpListener(IPAddress.Loopback, 0);
+        taken.Start();
+        return taken;
+    }
+
+    [Fact]
+    public void A_daemon_that_hangs()
+    {
+        _gateway.Start();
+        _gateway.Freeze();
+        Shell.Refuse(69, "the daemon has said nothing for 5 s", Control, "--data", Data, "status");
+        Shell.Refuse(69, "the daemon has said nothing for 5 s", Control, "--data", Data, "dump", "-");
+        _gateway.Thaw();
+        _gateway.Ask("status");
     }
 
     [Fact]

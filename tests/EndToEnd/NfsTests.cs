@@ -146,7 +146,7 @@ public sealed class NfsTests : IDisposable
         Refuse(66, "/file is no directory", "export", "add", "/file", "--client", "*");
         Refuse(64, "netgroups are not known", "export", "add", "/", "--client", "@group:rw");
         Refuse(64, "named twice", "export", "add", "/", "--client", "*:ro", "--client", "*:rw");
-        Refuse(64, "'lst'", "export", "lst");
+        Refuse(64, "unknown command \"lst\" (did you mean \"list\"?)", "export", "lst");
         Refuse(66, "is a directory", "export", "import", Gateway.Root);
         Refuse(64, "--client", "export", "add", "/");
         Refuse(64, "option 'rx'", "export", "add", "/", "--client", "*:rx");

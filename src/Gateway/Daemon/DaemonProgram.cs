@@ -47,8 +47,8 @@ internal static class DaemonProgram
     {
         RootCommand root = Build();
         ParseResult parsed = root.Parse(args);
-        if (parsed.Errors.Count > 0 && parsed.Action is ParseErrorAction)
-            return Refuse(ExitCode.Usage, $"{parsed.Errors[0].Message.TrimEnd('.')}; see gatewayd --help");
+        if (CommandLineMistake.Find(parsed, "gatewayd") is { } mistake)
+            return Refuse(ExitCode.Usage, mistake);
         try
         {
             return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });

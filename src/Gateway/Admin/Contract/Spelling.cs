@@ -1,4 +1,4 @@
-namespace Gateway.Configuration;
+namespace Gateway.Admin.Contract;
 
 /// <summary>Finds what a mistyped word was probably meant to be.</summary>
 internal static class Spelling
