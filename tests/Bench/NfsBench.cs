@@ -27,6 +27,7 @@ internal static class NfsBench
         using ILoggerFactory logs = LoggerFactory.Create(static builder => builder.AddSimpleConsole(static o => o.SingleLine = true).SetMinimumLevel(LogLevel.Information));
         using DataDirectory data = DataDirectory.Open(directory);
         using StoreStack store = StoreStack.Open(data, new MemoryPlan(1L << 30), TimeProvider.System);
+        data.Keep();
         FsStatus recovered = store.Vfs.Recover(out _);
         if (recovered != FsStatus.Ok)
             throw new InvalidOperationException($"the store of {directory} answers {recovered}");

@@ -78,11 +78,11 @@ internal sealed class AdminServer : IAsyncDisposable
 
         string? directory = Path.GetDirectoryName(path);
         if (!Directory.Exists(directory))
-            throw new OperatingException(ExitCode.NoInput, $"admin socket {path}: the directory does not exist; make it, or give another path with --socket");
+            throw new OperatingException(ExitCode.NoInput, $"admin socket {path}: the directory does not exist; make it: mkdir -p {directory}");
         if (!Path.Exists(path) && new FileInfo(path).LinkTarget is null)
             return;
         if (!IsSocket(path))
-            throw new OperatingException(ExitCode.CannotCreate, $"admin socket {path}: something else has this path; remove it, or give another with --socket");
+            throw new OperatingException(ExitCode.CannotCreate, $"admin socket {path}: something else has this path; give another with --socket");
 
         using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
@@ -99,7 +99,7 @@ internal sealed class AdminServer : IAsyncDisposable
             throw new OperatingException(ExitCode.CannotCreate, $"admin socket {path}: it is there and cannot be reached ({error.Message}); give another with --socket");
         }
 
-        throw new OperatingException(ExitCode.Busy, $"admin socket {path}: another daemon listens there; stop it, or give another path with --socket");
+        throw new OperatingException(ExitCode.Busy, $"admin socket {path}: another daemon listens there; give another path with --socket");
     }
 
     private static bool IsSocket(string path)
@@ -115,7 +115,7 @@ internal sealed class AdminServer : IAsyncDisposable
         if (aboutPort && (error.InnerException is Microsoft.AspNetCore.Connections.AddressInUseException || cause?.SocketErrorCode == SocketError.AddressAlreadyInUse))
         {
             return new OperatingException(
-                ExitCode.Busy, $"metrics port {metrics}: another program listens there; choose another admin.metrics-listen or stop that program", error);
+                ExitCode.Busy, $"metrics port {metrics}: another program listens there; choose another admin.metrics-listen", error);
         }
 
         string what = aboutPort ? $"metrics port {metrics}" : $"admin socket {socket}";

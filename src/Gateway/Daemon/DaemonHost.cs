@@ -84,6 +84,10 @@ internal sealed class DaemonHost : IDisposable
         {
             maintenance.Dispose();
             background.Dispose();
+
+            // A start that is refused takes away what it has made, unless somebody has used it meanwhile.
+            if (!stack.IsEmpty)
+                directory.Keep();
         }
 
         if (maintenance.Failure is { } failure)
@@ -108,6 +112,7 @@ internal sealed class DaemonHost : IDisposable
             foreach (MountSpec spec in _config.GetAll(ConfigTable.Mounts))
                 mounts.Mount(spec.Directory, spec.Options, node.SourceOf(null));
 
+            stack.Directory.Keep();
             string served = $"serving {stack.Directory.Path}";
             _log.LogInformation("{Served}, pid {Pid}, admin socket {Socket}", served, Environment.ProcessId, _config.AdminSocketPath);
             _systemd.Ready(served);

@@ -15,7 +15,8 @@ namespace Gateway.Daemon;
 /// volumes/     volume files with large data
 /// admin.sock   admin API, while the daemon runs
 /// </code>
-/// Opening takes the lock, so that two daemons never write to one store; the kernel drops it however the process ends.
+/// Opening takes the lock, so that two daemons never write to one store; the kernel drops it however the process ends. What opening has made goes again when it is closed,
+/// unless somebody wants to keep it: a start that is refused leaves no trace.
 /// </summary>
 internal sealed class DataDirectory : IDisposable
 {
@@ -26,12 +27,15 @@ internal sealed class DataDirectory : IDisposable
     private const string FormatPrefix = "gateway-data ", NewMark = " new";
 
     private readonly int _lock;
+    private readonly IReadOnlyList<string> _madeDirectories;
     private int _format = FormatVersion;
+    private bool _removeAtEnd;
 
-    private DataDirectory(string path, int lockDescriptor)
+    private DataDirectory(string path, int lockDescriptor, IReadOnlyList<string> madeDirectories)
     {
         Path = path;
         _lock = lockDescriptor;
+        _madeDirectories = madeDirectories;
     }
 
     public string Path { get; }
@@ -56,8 +60,7 @@ internal sealed class DataDirectory : IDisposable
                 : new OperatingException(ExitCode.NoInput, $"data directory {path}: it does not exist; name the right one with --data");
         }
 
-        if (!exists)
-            Make(path);
+        IReadOnlyList<string> made = exists ? [] : Make(path);
 
         // Before the lock file is made: a directory of something else is left as it was found.
         string format = System.IO.Path.Combine(path, "FORMAT");
@@ -65,7 +68,7 @@ internal sealed class DataDirectory : IDisposable
             RefuseForeign(path, create);
 
         int descriptor = Lock(System.IO.Path.Combine(path, "LOCK"), path);
-        var directory = new DataDirectory(path, descriptor);
+        var directory = new DataDirectory(path, descriptor, made);
         try
         {
             if (File.Exists(format))
@@ -99,22 +102,32 @@ internal sealed class DataDirectory : IDisposable
         IsNew = false;
     }
 
+    /// <summary>What opening has made stays from now on.</summary>
+    public void Keep() => _removeAtEnd = false;
+
     /// <summary>Gives the lock back.</summary>
     public void Dispose()
     {
+        if (_removeAtEnd)
+            Remove();
         if (Close(_lock) != 0)
             throw new IOException($"closing {Path}/LOCK: {LastError}");
     }
 
-    private static void Make(string path)
+    /// <summary>Makes the directory and those above it that are missing; returns what it made, the innermost first.</summary>
+    private static List<string> Make(string path)
     {
+        List<string> missing = [];
+        for (string? at = path; at is not null && !Directory.Exists(at); at = System.IO.Path.GetDirectoryName(at))
+            missing.Add(at);
         try
         {
             Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            return missing;
         }
         catch (UnauthorizedAccessException)
         {
-            throw new OperatingException(ExitCode.NoPermission, $"data directory {path}: not allowed to make it; run as root or name another with --data");
+            throw new OperatingException(ExitCode.NoPermission, $"data directory {path}: not allowed to make it; run as root");
         }
         catch (IOException error)
         {
@@ -170,8 +183,15 @@ internal sealed class DataDirectory : IDisposable
             string holder = ReadHolder(descriptor);
             Close(descriptor);
             throw held
-                ? new OperatingException(ExitCode.Busy, $"data directory {path}: in use by {holder}; stop that one or name another directory with --data")
+                ? new OperatingException(ExitCode.Busy, $"data directory {path}: in use by {holder}; stop that one first")
                 : new OperatingException(ExitCode.OsError, $"data directory {path}: it cannot be locked ({reason}); put it on a local file system");
+        }
+
+        if (new FileInfo($"/proc/self/fd/{descriptor}").LinkTarget?.EndsWith(" (deleted)", StringComparison.Ordinal) == true)
+        {
+            // A start that was refused has removed it between our opening and locking it.
+            Close(descriptor);
+            return Lock(file, path);
         }
 
         using FileStream stream = Wrap(descriptor, FileAccess.Write);
@@ -202,7 +222,7 @@ internal sealed class DataDirectory : IDisposable
         {
             throw new OperatingException(
                 ExitCode.DataError,
-                $"{file}: \"{Printable(text)}\" is no format of a store (it reads \"{FormatPrefix}{FormatVersion}\"); restore the file from a backup, or name another directory");
+                $"{file}: \"{Printable(text)}\" is no format of a store (it reads \"{FormatPrefix}{FormatVersion}\"); restore the file from a backup");
         }
 
         if (version > FormatVersion)
@@ -220,7 +240,7 @@ internal sealed class DataDirectory : IDisposable
         if (!IsNew && !Directory.Exists(Volumes))
         {
             throw new OperatingException(
-                ExitCode.DataError, $"{Volumes}: the directory of the volume files is missing; put it back or restore it from a backup (nothing was changed)");
+                ExitCode.DataError, $"{Volumes}: the directory of the volume files is missing; put it back (nothing was changed)");
         }
 
         _format = version;
@@ -228,6 +248,7 @@ internal sealed class DataDirectory : IDisposable
 
     private void Initialize()
     {
+        _removeAtEnd = true;
         try
         {
             Directory.CreateDirectory(Database);
@@ -238,6 +259,29 @@ internal sealed class DataDirectory : IDisposable
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             throw new OperatingException(ExitCode.IoError, $"data directory {Path}: the store cannot be laid out ({error.Message}); look at that disk", error);
+        }
+    }
+
+    private void Remove()
+    {
+        try
+        {
+            foreach (string stores in (string[])[Database, Volumes])
+            {
+                if (Directory.Exists(stores))
+                    Directory.Delete(stores, recursive: true);
+            }
+
+            foreach (string file in (string[])["FORMAT", "FORMAT.new", "LOCK"])
+                File.Delete(System.IO.Path.Combine(Path, file));
+
+            // One that holds something else by now (a log) stays.
+            foreach (string directory in _madeDirectories.TakeWhile(made => !Directory.EnumerateFileSystemEntries(made).Any()))
+                Directory.Delete(directory);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // The disk that refuses this has refused the start before, and that is what people are told. The next start takes over what is left.
         }
     }
 

@@ -40,7 +40,7 @@ internal sealed class NfsService : IDisposable
         if (rpcbind == RpcbindUse.Yes)
         {
             _rpcbind.Dispose();
-            throw new OperatingException(ExitCode.Unavailable, $"NFS: {error}; start rpcbind (package rpcbind), or set nfs.rpcbind to auto");
+            throw new OperatingException(ExitCode.Unavailable, $"NFS: {error}; start rpcbind (package rpcbind)");
         }
 
         log.LogInformation("NFS is not registered with rpcbind: {Reason}. Clients name the ports themselves (port=, mountport=) and mount with nolock", error);
@@ -72,7 +72,7 @@ internal sealed class NfsService : IDisposable
             Rpc = new RpcServerOptions { Listen = [.. listen.Select(at => RpcPeer.From(at.Address, at.Port))], BudgetBytes = budgetBytes },
         };
         NfsServer server = NfsServer.Start(stack.Vfs, exports.Source, options, clock, log, out string? error)
-            ?? throw new OperatingException(ExitCode.Busy, $"NFS: {error}; choose another port with --nfs, or stop what listens there");
+            ?? throw new OperatingException(ExitCode.Busy, $"NFS: {error}; choose another with --nfs");
         try
         {
             return new NfsService(server, rpcbind, clock, log);

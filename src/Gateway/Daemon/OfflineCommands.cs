@@ -62,10 +62,10 @@ internal static class OfflineCommands
         var counts = default(MetadataDumpCounts);
         Action<WorkProgress> progress = Progress(result);
         using (StoreStack stack = StoreStack.Open(
-            directory, Memory(), Clock, create: false, prepare: keyValues =>
-                counts = MetadataDump.Load(keyValues, source, (what, done) => progress(new WorkProgress(what, done, 0, "lines")))))
+            directory, Memory(), Clock, create: false, prepare: keyValues => counts = LoadDump(keyValues, source, file, progress)))
         {
             Flush(stack);
+            directory.Keep();
         }
 
         var report = new LoadReport(counts.Inodes, counts.Names, counts.Xattrs, Clock.GetElapsedTime(started).TotalSeconds);
@@ -73,6 +73,18 @@ internal static class OfflineCommands
             result, AdminJson.Default.LoadReport, report,
             $"loaded {report.Inodes} inodes, {report.Names} names, {report.Xattrs} extended attributes; the data of files is no part of a dump\n");
         return ExitCode.Ok;
+    }
+
+    private static MetadataDumpCounts LoadDump(IKvStore keyValues, Stream source, string file, Action<WorkProgress> progress)
+    {
+        try
+        {
+            return MetadataDump.Load(keyValues, source, (what, done) => progress(new WorkProgress(what, done, 0, "lines")));
+        }
+        catch (MetadataException error)
+        {
+            throw new OperatingException(ExitCode.DataError, $"{file}: {error.Message}; name a whole file made by gatewayctl dump", error);
+        }
     }
 
     /// <summary>What the stores throw while they are walked, in one line.</summary>

@@ -31,6 +31,10 @@ internal sealed class StoreStack : IDisposable
 
     public FileSystemVfs Vfs { get; private set; } = null!;
 
+    /// <summary>There is nothing but the root directory: no other file, no export. False too where that cannot be told.</summary>
+    public bool IsEmpty =>
+        Metadata.InodeCounts.Used == 1 && Metadata.ListExports(out IReadOnlyList<ExportDefinition> exports) == FsStatus.Ok && exports.Count == 0;
+
     /// <param name="directory">Owned by the caller; it has to outlive the stack.</param>
     /// <param name="create">Make the stores where the directory is new.</param>
     /// <param name="repairVolumes">Accept damaged volumes: for repair only.</param>
@@ -98,13 +102,16 @@ internal sealed class StoreStack : IDisposable
             DllNotFoundException => new OperatingException(
                 ExitCode.Unavailable, "the library librocksdb.so.7.8 is missing; install it with: apt-get install librocksdb7.8", error),
             KvFailedException or MetadataException or BlockStoreException => new OperatingException(
-                ExitCode.DataError, $"{place}: {OneLine(error.Message)}; no data was changed: restore the directory from a backup, or see gatewayctl fsck --help", error),
+                ExitCode.DataError, $"{place}: {WithMend(OneLine(error.Message), "restore the directory from a backup (nothing was changed)")}", error),
             DiskException => new OperatingException(ExitCode.IoError, $"{place}: {OneLine(error.Message)}; look at that disk (dmesg)", error),
             UnauthorizedAccessException => new OperatingException(ExitCode.NoPermission, $"{place}: {OneLine(error.Message)}; run as root", error),
             IOException => new OperatingException(ExitCode.IoError, $"{place}: {OneLine(error.Message)}; look at that disk (dmesg)", error),
             _ => null,
         };
     }
+
+    /// <summary>What knows better how it is mended says so itself.</summary>
+    private static string WithMend(string message, string mend) => message.Contains("; ", StringComparison.Ordinal) ? message : $"{message}; {mend}";
 
     private static string OneLine(string message) => message.ReplaceLineEndings(" ").TrimEnd('.');
 }

@@ -167,7 +167,7 @@ internal sealed class BlockIndex(IKvStore kv, VolumeSet volumes, BlockStoreOptio
     {
         Volume volume = volumes[location.Volume];
         if (volume.IsUsed(location.Chunk))
-            throw new BlockStoreException($"chunk {location.Chunk} of {volume.Name} is used twice: run fsck --repair");
+            throw new BlockStoreException($"chunk {location.Chunk} of {volume.Name} is used twice; run gatewayctl fsck --repair");
 
         volume.SetUsed(location.Chunk);
         _usedChunks++;
@@ -183,7 +183,7 @@ internal sealed class BlockIndex(IKvStore kv, VolumeSet volumes, BlockStoreOptio
     {
         Volume volume = volumes[location.Volume];
         if (!volume.IsUsed(location.Chunk))
-            throw new BlockStoreException($"chunk {location.Chunk} of {volume.Name} is freed twice: run fsck --repair");
+            throw new BlockStoreException($"chunk {location.Chunk} of {volume.Name} is freed twice; run gatewayctl fsck --repair");
 
         volume.ClearUsed(location.Chunk);
         _usedChunks--;

@@ -82,7 +82,7 @@ internal sealed class BlockRecovery(IKvStore kv, VolumeSet volumes, ChunkReader 
         while (rows.Next())
         {
             if (!SegmentKey.TryDecodeUndo(rows.Key, out _, out SegmentKey key) || !SegmentCodec.TryDecode(rows.Value, out SegmentMap map))
-                throw new BlockStoreException($"undo row {Convert.ToHexString(rows.Key)} is damaged. Restore the metadata from a copy.");
+                throw new BlockStoreException($"undo row {Convert.ToHexString(rows.Key)} is damaged");
 
             ref List<SegmentMap>? versions = ref CollectionsMarshal.GetValueRefOrAddDefault(bySegment, key, out _);
             (versions ??= []).Insert(0, map);
@@ -98,7 +98,7 @@ internal sealed class BlockRecovery(IKvStore kv, VolumeSet volumes, ChunkReader 
         int length = kv.Get(KvTable.Segments, key.Encode(keyBytes), _row);
         SegmentMap current = default;
         if (length > _row.Length || (length >= 0 && !SegmentCodec.TryDecode(_row.AsSpan(0, length), out current)))
-            throw new BlockStoreException($"index row of segment {key} is damaged. Restore the metadata from a copy.");
+            throw new BlockStoreException($"index row of segment {key} is damaged");
 
         SegmentMap result = current;
         int end = 0;

@@ -17,7 +17,7 @@ internal static class SpaceLoader
             if (missing.Length > 0 && !options.RepairVolumes)
             {
                 throw new BlockStoreException(
-                    $"volume {string.Join(", ", missing.Select(Volume.NameOf))} is missing, but data lies in it. Put the file back into the data directory, or run fsck --repair: what is lost will then answer with an error, all else is kept.");
+                    $"volume {string.Join(", ", missing.Select(Volume.NameOf))} is missing, but data lies in it; put the file back (gatewayctl fsck --repair gives up what lay there and keeps the rest)");
             }
 
             foreach (uint id in missing)
@@ -40,7 +40,7 @@ internal static class SpaceLoader
         while (table.Next())
         {
             if (table.Damaged is { } key)
-                throw new BlockStoreException($"a row of the space table is damaged: {Convert.ToHexString(key)}. Restore the metadata from a copy.");
+                throw new BlockStoreException($"a row of the space table is damaged: {Convert.ToHexString(key)}");
             if (table.InUse)
                 referenced.Add(table.VolumeId);
         }

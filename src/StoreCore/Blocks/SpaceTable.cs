@@ -24,12 +24,12 @@ internal sealed class SpaceTable : IDisposable
     private readonly IKvIterator _rows;
     private readonly Dictionary<(uint Volume, int Group), byte[]> _changes = [];
     private readonly HashSet<(uint Volume, int Group)> _replaced = [];
+    private readonly Queue<byte[]> _damagedChanges = [];
     private IEnumerator<KeyValuePair<(uint Volume, int Group), byte[]>>? _rest;
     private byte[]? _newer;
     private bool _hasRow;
     private bool _begun;
 
-    /// <exception cref="BlockStoreException">A change row is damaged: the table says nothing reliable.</exception>
     public SpaceTable(IKvStore kv, IKvSnapshot? snapshot = null)
     {
         _rows = kv.Iterate(KvTable.Space, [], [], snapshot);
@@ -37,20 +37,35 @@ internal sealed class SpaceTable : IDisposable
         // Change rows come first, the oldest ahead.
         while ((_hasRow = _rows.Next()) && _rows.Key.Length == ChangeKeyBytes && BinaryPrimitives.ReadUInt32BigEndian(_rows.Key) == 0)
         {
-            for (ReadOnlySpan<byte> rest = _rows.Value; !rest.IsEmpty; rest = rest[ChangeBytes..])
-            {
-                uint volume = rest.Length < ChangeBytes ? 0 : BinaryPrimitives.ReadUInt32LittleEndian(rest);
-                int group = rest.Length < ChangeBytes ? 0 : BinaryPrimitives.ReadInt32LittleEndian(rest[4..]);
-                if (volume == 0 || group < 0)
-                {
-                    string key = Convert.ToHexString(_rows.Key);
-                    _rows.Dispose();
-                    throw new BlockStoreException($"a row of the space table is damaged: {key}. Restore the metadata from a copy.");
-                }
-
-                _changes[(volume, group)] = rest[8..ChangeBytes].ToArray();
-            }
+            if (!TryAddChanges(_rows.Value))
+                _damagedChanges.Enqueue(_rows.Key.ToArray());
         }
+    }
+
+    /// <summary>False where the row has not the form of one: what stands in its parts says nothing reliable either.</summary>
+    private bool TryAddChanges(ReadOnlySpan<byte> row)
+    {
+        if (row.IsEmpty || row.Length % ChangeBytes != 0)
+            return false;
+        for (ReadOnlySpan<byte> rest = row; !rest.IsEmpty; rest = rest[ChangeBytes..])
+        {
+            if (!TryDecodeChange(rest, out _))
+                return false;
+        }
+
+        for (ReadOnlySpan<byte> rest = row; !rest.IsEmpty; rest = rest[ChangeBytes..])
+        {
+            TryDecodeChange(rest, out (uint Volume, int Group) place);
+            _changes[place] = rest[8..ChangeBytes].ToArray();
+        }
+
+        return true;
+    }
+
+    private static bool TryDecodeChange(ReadOnlySpan<byte> change, out (uint Volume, int Group) place)
+    {
+        place = (BinaryPrimitives.ReadUInt32LittleEndian(change), BinaryPrimitives.ReadInt32LittleEndian(change[4..]));
+        return place.Volume != 0 && place.Group >= 0;
     }
 
     /// <summary>Groups that stand in change rows.</summary>
@@ -71,6 +86,12 @@ internal sealed class SpaceTable : IDisposable
 
     public bool Next()
     {
+        if (_damagedChanges.TryDequeue(out byte[]? damaged))
+        {
+            Damaged = damaged;
+            return true;
+        }
+
         // The constructor has stepped onto the first row of a group already.
         _hasRow = _hasRow && (!_begun || _rows.Next());
         _begun = true;

@@ -176,7 +176,7 @@ internal sealed class VolumeSet : IDisposable
         if (foreign)
         {
             throw new BlockStoreException(
-                $"volume {file.Name} is refused: {wrong}. Put the right file in its place, or open the store with the settings it was made with.");
+                $"volume {file.Name} is refused: {wrong}; put the right file in its place");
         }
 
         if (wrong is null && file.LengthBytes < _options.VolumeSizeBytes)
@@ -194,7 +194,7 @@ internal sealed class VolumeSet : IDisposable
         if (!_options.RepairVolumes)
         {
             throw new BlockStoreException(
-                $"volume {file.Name} is refused: {wrong}. Restore the file, or run fsck --repair: what is lost will then answer with an error, all else is kept.");
+                $"volume {file.Name} is refused: {wrong}; restore the file (gatewayctl fsck --repair gives up what lay there and keeps the rest)");
         }
 
         Format(id, file);

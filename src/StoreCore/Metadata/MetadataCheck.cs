@@ -102,7 +102,7 @@ public sealed partial class MetadataCheck
             round = found.Count == findingsPerRound ? round - 1 : round;
         }
 
-        throw new MetadataException($"the metadata is still not consistent after {maxRounds} rounds of repair: restore it from a dump or a checkpoint");
+        throw new MetadataException($"the metadata is still not consistent after {maxRounds} rounds of repair; restore the data directory from a backup");
     }
 
     private void Find(InodeId inode, string text, Action<MetadataRepair> mend)

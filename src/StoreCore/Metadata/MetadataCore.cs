@@ -189,7 +189,7 @@ internal sealed partial class MetadataCore(IMetadataView view)
     {
         int length = _view.GetXattr(inode, name, _acl);
         if (length > _acl.Length)
-            throw new MetadataException($"metadata is damaged: an ACL of inode {inode} has {length} bytes; run fsck");
+            throw new MetadataException($"metadata is damaged: an ACL of inode {inode} has {length} bytes; run gatewayctl fsck --repair");
         return _acl.AsSpan(0, Math.Max(length, 0));
     }
 

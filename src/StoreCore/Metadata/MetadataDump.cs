@@ -127,7 +127,7 @@ public static partial class MetadataDump
         while (rows.Next())
         {
             if (rows.Key.Length != MetadataKeys.ClusterBytes)
-                throw new MetadataException("metadata is damaged: the Cluster table has a key that none of its rows has; run fsck");
+                throw new MetadataException("metadata is damaged: the Cluster table has a key that none of its rows has; run gatewayctl fsck --repair");
             writer.Word("cluster").Number((ulong)rows.Key[0]).Number((ulong)BinaryPrimitives.ReadUInt32BigEndian(rows.Key[1..])).Bytes(rows.Value).EndLine();
             count++;
         }

@@ -70,7 +70,7 @@ internal sealed class MetadataReader(IKvStore kv, InodeCache cache) : IMetadataV
         {
             ReadOnlySpan<byte> name = rows.Key[sizeof(ulong)..];
             if (length + 1 + name.Length > names.Length)
-                throw new MetadataException($"metadata is damaged: inode {inode} has more attributes than one can have; run fsck");
+                throw new MetadataException($"metadata is damaged: inode {inode} has more attributes than one can have; run gatewayctl fsck --repair");
             names[length++] = (byte)name.Length;
             name.CopyTo(names[length..]);
             length += name.Length;
@@ -99,7 +99,7 @@ internal sealed class MetadataReader(IKvStore kv, InodeCache cache) : IMetadataV
         {
             uint id = BinaryPrimitives.ReadUInt32BigEndian(rows.Key[1..]);
             if (!ExportRow.TryDecode(id, rows.Value, out ExportDefinition? export))
-                throw new MetadataException($"metadata is damaged: the row of export {id} is not one that this version writes; run fsck");
+                throw new MetadataException($"metadata is damaged: the row of export {id} is not one that this version writes; run gatewayctl fsck --repair");
             exports.Add(export!);
         }
 
@@ -114,7 +114,7 @@ internal sealed class MetadataReader(IKvStore kv, InodeCache cache) : IMetadataV
         {
             uint id = BinaryPrimitives.ReadUInt32BigEndian(rows.Key[1..]);
             if (!LockClientRow.TryDecode(id, rows.Value, out LockClient? client))
-                throw new MetadataException($"metadata is damaged: the row of lock client {id} is not one that this version writes; run fsck");
+                throw new MetadataException($"metadata is damaged: the row of lock client {id} is not one that this version writes; run gatewayctl fsck --repair");
             clients.Add(client!);
         }
 
@@ -130,7 +130,7 @@ internal sealed class MetadataReader(IKvStore kv, InodeCache cache) : IMetadataV
         Span<byte> acl = stackalloc byte[PosixAcl.MaxBytes];
         int length = GetXattr(inode.Inode, PosixAcl.AccessName, acl);
         if (length > acl.Length)
-            throw new MetadataException($"metadata is damaged: an ACL of inode {inode.Inode} has {length} bytes; run fsck");
+            throw new MetadataException($"metadata is damaged: an ACL of inode {inode.Inode} has {length} bytes; run gatewayctl fsck --repair");
         return Permissions.Granted(inode, acl[..Math.Max(length, 0)], caller);
     }
 }

@@ -97,7 +97,7 @@ internal static class InodeRow
         new(BinaryPrimitives.ReadInt64LittleEndian(from), BinaryPrimitives.ReadUInt32LittleEndian(from[8..]));
 
     private static MetadataException Malformed(InodeId id, int length) =>
-        new($"metadata is damaged: the row of inode {id} ({length} bytes) is not one that this version writes; run fsck");
+        new($"metadata is damaged: the row of inode {id} ({length} bytes) is not one that this version writes; run gatewayctl fsck --repair");
 }
 
 /// <summary>What a name in a directory leads to: a row of the Names table.</summary>
@@ -118,7 +118,7 @@ internal readonly record struct NameRow(InodeId Child, ulong Cookie, InodeKind K
     public static NameRow Decode(InodeId directory, ReadOnlySpan<byte> row) => row.Length == Bytes
         ? new NameRow(
             new InodeId(BinaryPrimitives.ReadUInt64LittleEndian(row)), BinaryPrimitives.ReadUInt64LittleEndian(row[8..]), (InodeKind)row[16])
-        : throw new MetadataException($"metadata is damaged: a name of directory {directory} has a row of {row.Length} bytes; run fsck");
+        : throw new MetadataException($"metadata is damaged: a name of directory {directory} has a row of {row.Length} bytes; run gatewayctl fsck --repair");
 }
 
 /// <summary>A row of the Entries table.</summary>
@@ -146,5 +146,5 @@ internal readonly ref struct EntryRow(InodeId child, InodeKind kind, ReadOnlySpa
     /// <exception cref="MetadataException">The length is wrong.</exception>
     public static EntryRow Decode(InodeId directory, ReadOnlySpan<byte> row) => row.Length is > HeaderBytes and <= MaxBytes
         ? new EntryRow(new InodeId(BinaryPrimitives.ReadUInt64LittleEndian(row)), (InodeKind)row[8], row[HeaderBytes..])
-        : throw new MetadataException($"metadata is damaged: an entry of directory {directory} has a row of {row.Length} bytes; run fsck");
+        : throw new MetadataException($"metadata is damaged: an entry of directory {directory} has a row of {row.Length} bytes; run gatewayctl fsck --repair");
 }

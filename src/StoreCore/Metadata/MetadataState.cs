@@ -80,7 +80,7 @@ public struct MetadataState
         if (version != FormatVersion)
         {
             throw new MetadataException(
-                $"the metadata has format version {version}, this program knows version {FormatVersion}: use the program that wrote it, or dump and load");
+                $"the metadata has format version {version}, this program knows version {FormatVersion}; use the program that wrote it");
         }
 
         if (row.Length is not RowBytes and not RowBytesWithoutRequests || BinaryPrimitives.ReadUInt32LittleEndian(row[^4..]) != Crc32C.Compute(row[..^4]))

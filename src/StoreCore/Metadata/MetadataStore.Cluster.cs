@@ -106,7 +106,7 @@ public sealed partial class MetadataStore
                     return status;
                 int length = _reader.GetCluster(ClusterKind.Secret, 0, secret);
                 if (length != Limits.SecretBytes || length > secret.Length)
-                    throw new MetadataException($"metadata is damaged: the secret of the cluster has {length} bytes; run fsck");
+                    throw new MetadataException($"metadata is damaged: the secret of the cluster has {length} bytes; run gatewayctl fsck --repair");
             }
             catch (Exception e) when (StopsWriter(e))
             {

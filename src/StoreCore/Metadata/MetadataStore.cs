@@ -91,7 +91,7 @@ public sealed partial class MetadataStore : IMetadata
         {
             using IKvIterator rows = kv.Iterate(table, default, default);
             if (rows.Next())
-                throw new MetadataException("the store holds the remains of a load that did not come to its end: delete its directory and begin anew");
+                throw new MetadataException("the store holds the remains of a load that did not come to its end; delete its directory and begin anew");
         }
     }
 

@@ -15,6 +15,14 @@ public sealed class DataDirectoryTests : IDisposable
     {
         File.WriteAllText(Path.Combine(directory.Database, "CURRENT"), "");
         directory.MarkComplete();
+        directory.Keep();
+    }
+
+    /// <summary>As it is after a start that was interrupted.</summary>
+    private void MakeUnfinished()
+    {
+        using DataDirectory directory = DataDirectory.Open(Data);
+        directory.Keep();
     }
 
     private static OperatingException Refused(string path, bool create = true) =>
@@ -23,8 +31,7 @@ public sealed class DataDirectoryTests : IDisposable
     [Fact]
     public void A_new_directory_is_made_and_stays_new_until_its_stores_are()
     {
-        using (DataDirectory first = DataDirectory.Open(Data))
-            Assert.True(first.IsNew);
+        MakeUnfinished();
         using (DataDirectory second = DataDirectory.Open(Data))
         {
             Assert.True(second.IsNew);
@@ -35,6 +42,29 @@ public sealed class DataDirectoryTests : IDisposable
             Assert.False(third.IsNew);
         Assert.Equal("gateway-data 2\n", File.ReadAllText(Path.Combine(Data, "FORMAT")));
         Assert.Equal($"{Environment.ProcessId}\n", File.ReadAllText(Path.Combine(Data, "LOCK")));
+    }
+
+    [Fact]
+    public void What_nobody_keeps_goes_again_and_nothing_else()
+    {
+        string inner = Path.Combine(Data, "inner");
+        using (DataDirectory directory = DataDirectory.Open(inner))
+        {
+            File.WriteAllText(Path.Combine(directory.Database, "CURRENT"), "");
+            directory.MarkComplete();
+        }
+
+        Assert.False(Directory.Exists(Data));
+        Directory.CreateDirectory(inner);
+        using (DataDirectory.Open(inner))
+            File.WriteAllText(Path.Combine(inner, "gatewayd.log"), "");
+        Assert.Equal([Path.Combine(inner, "gatewayd.log")], Directory.GetFileSystemEntries(inner));
+
+        // Not made by this opening.
+        Directory.Delete(Data, recursive: true);
+        MakeUnfinished();
+        DataDirectory.Open(Data).Dispose();
+        Assert.True(File.Exists(Path.Combine(Data, "FORMAT")));
     }
 
     [Fact]
@@ -49,7 +79,7 @@ public sealed class DataDirectoryTests : IDisposable
     [Fact]
     public void A_newer_format_is_refused()
     {
-        DataDirectory.Open(Data).Dispose();
+        MakeUnfinished();
         File.WriteAllText(Path.Combine(Data, "FORMAT"), "gateway-data 3\n");
         Assert.Equal(ExitCode.Version, Refused(Data).Code);
     }
@@ -77,7 +107,7 @@ public sealed class DataDirectoryTests : IDisposable
     [InlineData("gateway-data 1x\n")]
     public void A_damaged_format_is_refused(string text)
     {
-        DataDirectory.Open(Data).Dispose();
+        MakeUnfinished();
         File.WriteAllText(Path.Combine(Data, "FORMAT"), text);
         Assert.Equal(ExitCode.DataError, Refused(Data).Code);
     }

@@ -218,17 +218,41 @@ public sealed class BlockFaultTests
         fixture.Write(Block(1), 0, data);
         fixture.Sync();
         fixture.Restart();
+
+        // Chunks 1 to 16 are inode 1's, and the table has 16 more as taken that nobody has.
         var batch = new KvBatch();
-        batch.Delete(KvTable.Space, [0, 0, 0, 1, 0, 0, 0, 0]);
+        byte[] bitmap = new byte[32];
+        bitmap.AsSpan(0, 2).Fill(0xFF);
+        bitmap[2] = 0x01;
+        bitmap.AsSpan(30, 2).Fill(0xFF);
+        batch.Put(KvTable.Space, [0, 0, 0, 1, 0, 0, 0, 0], bitmap);
         fixture.Kv.Write(batch);
         fixture.Restart();
 
-        // In the same group: its change row has the chunks of inode 1 as free.
-        fixture.Write(Block(2), 16 * Chunk, data);
+        // In the same group: its change row has all of these as taken.
+        fixture.Write(Block(2), 0, data);
         fixture.Sync();
-        fixture.Store.Repair();
+        Assert.Equal(16, fixture.Store.Repair().ProblemCount);
+        fixture.AssertClean();
         fixture.Restart();
         fixture.AssertClean();
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(39)]
+    [InlineData(40)]
+    [InlineData(41)]
+    public void A_damaged_change_row_of_the_space_table_is_a_finding(int lengthBytes)
+    {
+        using var fixture = new BlockFixture();
+        fixture.Write(Block(1), 0, Bytes(16 * Chunk));
+        var batch = new KvBatch();
+        batch.Put(KvTable.Space, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2], new byte[lengthBytes]);
+        fixture.Kv.Write(batch);
+        BlockProblem problem = Assert.Single(fixture.Store.Check().Problems);
+        Assert.Equal((BlockProblemKind.DamagedRow, "space row 000000000000000000000002 is damaged"), (problem.Kind, problem.Description));
+        Assert.Equal("a row of the space table is damaged: 000000000000000000000002", Reopen(fixture));
     }
 
     [Fact]
