@@ -20,7 +20,7 @@ internal sealed class ModelFile(InodeId inode)
     private readonly SortedDictionary<long, Page> _pages = [];
     private readonly List<long> _sizes = [0];
 
-    /// <summary>Writes since the last sync that made the file longer: any number of their chunks may have reached the disk.</summary>
+    /// <summary>Writes since the last sync beyond the end that is stable: any number of their chunks may have reached the disk.</summary>
     private readonly List<(long From, long To)> _extensions = [];
 
     public InodeId Inode { get; } = inode;
@@ -39,11 +39,14 @@ internal sealed class ModelFile(InodeId inode)
             done += length;
         }
 
-        if (offset + data.Length > Size)
-        {
-            _extensions.Add((offset / Limits.ChunkSizeBytes * Limits.ChunkSizeBytes, offset + data.Length));
-            SetSize(offset + data.Length);
-        }
+        // Measured by the size that is stable, not by the present one: of two unsynced writes beyond it the later may reach the disk and the earlier may not.
+        long end = offset + data.Length;
+        if (end <= _sizes.Min())
+            return;
+
+        _extensions.Add((offset / Limits.ChunkSizeBytes * Limits.ChunkSizeBytes, end));
+        _sizes.Add(end);
+        Size = Math.Max(Size, end);
     }
 
     public void Punch(long offset, long length) => Zero(offset, Math.Min(offset + length, Size));
